@@ -1,0 +1,94 @@
+// The reference page of what users write and read, made of the same schema as the CRD. Facts only; how to use them is
+// told elsewhere in docs/.
+
+import { ANNOTATIONS } from '../src/domain/annotations.ts';
+import { CONDITION_REASONS } from '../src/domain/crd-status-schema.ts';
+import type { JsonSchema } from './crd-manifest.ts';
+
+const reasonTable: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = CONDITION_REASONS;
+
+export const referencePage = (schema: JsonSchema, annotationPrefix: string): string =>
+  [
+    '# Reference',
+    'Generated from the schema by `hack/generate.ts`. Do not edit.',
+    '## ServiceRegistration',
+    '`rollcall.dev/v1alpha1`, namespaced, short name `sreg`. No field has a default in the schema: what is in force stands in `status.effective`.',
+    ...fieldTable('spec', schema.properties?.['spec']),
+    '### Rules',
+    ...rulesOf('', schema).map(({ path, message }) => `- ${path === '' ? '' : `\`${path}\`: `}${message}`),
+    ...fieldTable('status', schema.properties?.['status']),
+    '### Conditions',
+    '| condition | status | reasons |\n|---|---|---|\n' +
+      Object.entries(reasonTable)
+        .flatMap(([type, byStatus]) =>
+          Object.entries(byStatus)
+            .filter(([, reasons]) => reasons.length > 0)
+            .map(
+              ([status, reasons]) =>
+                `| \`${type}\` | ${status} | ${reasons.map((reason) => `\`${reason}\``).join(', ')} |`,
+            ),
+        )
+        .join('\n'),
+    '## Annotations',
+    'On the pod template or the metadata of a Deployment, StatefulSet or DaemonSet, or on a bare pod. An invalid value leaves the last good one in force, and an event says what would be right.',
+    '| annotation | meaning |\n|---|---|\n' +
+      ANNOTATIONS.map(({ name, meaning }) => `| \`${annotationPrefix}/${name}\` | ${meaning} |`).join('\n'),
+  ]
+    .join('\n\n')
+    .replaceAll(/^(- .*)\n\n(?=- )/gm, '$1\n')
+    .concat('\n');
+
+const fieldTable = (name: string, schema: JsonSchema | undefined): readonly string[] => {
+  if (schema === undefined) return [];
+  const rows = fieldsOf(name, schema).map(
+    ({ path, field }) => `| \`${path}\` | ${typeOf(field)} | ${boundsOf(field)} | ${field.description ?? ''} |`,
+  );
+  return [
+    `### ${name}`,
+    schema.description ?? '',
+    `| field | type | bounds | meaning |\n|---|---|---|---|\n${rows.join('\n')}`,
+  ];
+};
+
+type Field = { readonly path: string; readonly field: JsonSchema };
+
+const fieldsOf = (path: string, schema: JsonSchema): readonly Field[] => [
+  ...Object.entries(schema.properties ?? {}).flatMap(([name, field]) => [
+    { path: `${path}.${name}`, field },
+    ...fieldsOf(`${path}.${name}`, field),
+  ]),
+  ...(schema.items === undefined ? [] : fieldsOf(`${path}[]`, schema.items)),
+];
+
+const typeOf = (field: JsonSchema): string => {
+  if (field['x-kubernetes-int-or-string'] === true) return 'integer or string';
+  if (field.enum !== undefined) return field.enum.map((word) => `\`${word}\``).join(', ');
+  if (field.type === 'array') return `list of ${field.items?.type ?? 'any'}`;
+  if (field.additionalProperties !== undefined) return `map of ${field.additionalProperties.type ?? 'any'}`;
+  return field.type ?? 'any';
+};
+
+const boundsOf = (field: JsonSchema): string => {
+  const bounds: string[] = [];
+  const between = (what: string, min: number | undefined, max: number | undefined) => {
+    if (min !== undefined && max !== undefined) bounds.push(`${min} to ${max}${what}`);
+    else if (max !== undefined) bounds.push(`at most ${max}${what}`);
+    else if (min !== undefined) bounds.push(`at least ${min}${what}`);
+  };
+  between('', field.minimum, field.maximum);
+  between(' characters', field.minLength, field.maxLength);
+  between(' entries', undefined, field.maxItems ?? field.maxProperties);
+  const entry = field.items ?? field.additionalProperties;
+  if (entry?.maxLength !== undefined) bounds.push(`each at most ${entry.maxLength} characters`);
+  return bounds.join('; ');
+};
+
+type Rule = { readonly path: string; readonly message: string };
+
+const rulesOf = (path: string, schema: JsonSchema): readonly Rule[] => [
+  ...(schema['x-kubernetes-validations'] ?? []).map(({ message }) => ({ path, message })),
+  ...Object.entries(schema.properties ?? {}).flatMap(([name, field]) =>
+    rulesOf(path === '' ? name : `${path}.${name}`, field),
+  ),
+  ...(schema.items === undefined ? [] : rulesOf(`${path}[]`, schema.items)),
+];

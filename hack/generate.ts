@@ -1,0 +1,36 @@
+// Writes what is generated from the schema: crds/ and docs/reference.md. With --check it writes nothing, and fails when
+// a committed file is not what the schema says.
+
+import { mkdir, readFile, writeFile } from 'node:fs/promises';
+import { dirname, join } from 'node:path';
+import { stringify } from 'yaml';
+import { crdManifest, openApiSchema } from './crd-manifest.ts';
+import { referencePage } from './crd-reference.ts';
+
+const root = join(import.meta.dirname, '..');
+const header = '# Generated from src/domain/crd-schema.ts by hack/generate.ts. Do not edit.\n';
+
+const files: readonly { readonly path: string; readonly text: string }[] = [
+  {
+    path: 'crds/serviceregistrations.rollcall.dev.yaml',
+    text: header + stringify(crdManifest(), { lineWidth: 120, aliasDuplicateObjects: false }),
+  },
+  { path: 'docs/reference.md', text: referencePage(openApiSchema(), 'rollcall.dev') },
+];
+
+const stored = (path: string): Promise<string> => readFile(join(root, path), 'utf8').catch(() => '');
+
+if (process.argv.includes('--check')) {
+  for (const { path, text } of files) {
+    if ((await stored(path)) === text) continue;
+    console.error(`${path} is not what the schema says. Run: node hack/generate.ts (and commit the result)`);
+    process.exitCode = 1;
+  }
+} else {
+  for (const { path, text } of files) {
+    if ((await stored(path)) === text) continue;
+    await mkdir(dirname(join(root, path)), { recursive: true });
+    await writeFile(join(root, path), text);
+    console.error(`wrote ${path}`);
+  }
+}

@@ -1,0 +1,222 @@
+// The ServiceRegistration resource as users write it and read its status: one zod schema, of which `hack/generate.ts`
+// makes the CRD and the reference page. A field stands here only when it does something in this version.
+//
+// What CEL can check stands beside the field as `x-kubernetes-validations`, with the same check in zod for objects that
+// were stored before a rule existed. No defaults: they would hide where a setting in force came from.
+
+import { z } from 'zod';
+import { statusSchema } from './crd-status-schema.ts';
+import { isPortName, isPortNumber } from './port.ts';
+import {
+  isUserMetadataKey,
+  lengthOf,
+  METADATA_ENTRIES_MAX,
+  METADATA_KEY_MESSAGE,
+  METADATA_KEY_PATTERN,
+  METADATA_RESERVED_MESSAGE,
+  METADATA_VALUE_LENGTH_MAX,
+  RESERVED_METADATA_KEYS,
+  userMetadataProblem,
+} from './user-metadata.ts';
+
+/** A rule in CEL, as Kubernetes wants it. */
+type CelRule = { readonly rule: string; readonly message: string; readonly fieldPath?: string };
+
+const rules = (...list: readonly CelRule[]) => ({ 'x-kubernetes-validations': list });
+
+export const TTL_SECONDS_MIN = 3;
+export const TTL_SECONDS_MAX = 3600;
+export const INTERVAL_SECONDS_MAX = TTL_SECONDS_MAX / 3;
+
+const INTERVAL_RULE = {
+  rule: '!has(self.ttlSeconds) || !has(self.refreshIntervalSeconds) || self.refreshIntervalSeconds * 3 <= self.ttlSeconds',
+  message: 'refreshIntervalSeconds must be at most a third of ttlSeconds, so that two lost refreshes lapse nothing',
+};
+
+// Zod counts UTF-16 units, the API server code points.
+const text = (max: number, min = 1) =>
+  z
+    .string()
+    .refine((value) => lengthOf(value) >= min && lengthOf(value) <= max, `must have ${min} to ${max} characters`)
+    .meta({ minLength: min, maxLength: max });
+
+// A label's or annotation's name: an optional DNS prefix of 253 characters, a slash, 63 characters.
+const QUALIFIED_NAME = '^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$';
+const qualifiedName = () => z.string().max(317).regex(new RegExp(QUALIFIED_NAME));
+
+/** The part of a label's name that becomes a metadata key. */
+export const afterSlash = (name: string): string => name.slice(name.lastIndexOf('/') + 1);
+
+const reservedInCel = RESERVED_METADATA_KEYS.map((key) => `'${key}'`).join(', ');
+
+const requirement = z
+  .object({
+    key: qualifiedName(),
+    operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
+    values: z.array(z.string().max(63)).max(64).optional().meta({ 'x-kubernetes-list-type': 'atomic' }),
+  })
+  .refine(
+    ({ operator, values = [] }) => (operator === 'In' || operator === 'NotIn') === values.length > 0,
+    'In and NotIn need values, Exists and DoesNotExist must have none',
+  )
+  .meta(
+    rules({
+      rule: "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
+      message: 'In and NotIn need values, Exists and DoesNotExist must have none',
+    }),
+  );
+
+const selector = z
+  .object({
+    matchLabels: z
+      .record(z.string(), z.string().max(63))
+      .refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels are allowed')
+      .optional()
+      .meta({ maxProperties: 32 }),
+    matchExpressions: z.array(requirement).max(32).optional().meta({ 'x-kubernetes-list-type': 'atomic' }),
+  })
+  .meta({
+    'x-kubernetes-map-type': 'atomic',
+    description:
+      'The pods of this namespace to register. {} selects all of them. Absent: the pods of this namespace that are annotated and name this service.',
+  });
+
+const version = z
+  .object({
+    value: text(64).optional().meta({ description: 'The version itself.' }),
+    fromLabel: qualifiedName().optional().meta({ description: "The name of a pod's label." }),
+    fromAnnotation: qualifiedName().optional().meta({
+      description:
+        "The name of a pod's annotation. Its value counts when it begins like a version: digits, or v and digits, at most 48 characters.",
+    }),
+    fromImageTag: text(63).optional().meta({ description: 'The name of a container, whose image tag is the version.' }),
+  })
+  .refine(
+    (sources) => Object.keys(sources).length <= 1,
+    'at most one of value, fromLabel, fromAnnotation, fromImageTag',
+  )
+  .meta({
+    ...rules({
+      rule: '[has(self.value), has(self.fromLabel), has(self.fromAnnotation), has(self.fromImageTag)].filter(x, x).size() <= 1',
+      message: 'at most one of value, fromLabel, fromAnnotation and fromImageTag may be set',
+    }),
+    'x-kubernetes-map-type': 'atomic',
+    description:
+      'Where the version comes from, at most one of these. Absent: the version annotation, the labels app.kubernetes.io/version and version, the image tag of the first container, 0.0.0. What is not of the form 1.4.2 is normalised.',
+  });
+
+const port = z
+  .union([z.int(), z.string()])
+  .refine((value) => (typeof value === 'number' ? isPortNumber(value) : isPortName(value)), 'must be a port')
+  .meta({
+    'x-kubernetes-int-or-string': true,
+    maxLength: 15,
+    ...rules({
+      rule: "type(self) == int ? self >= 1 && self <= 65535 : self.matches('^[a-z0-9]([a-z0-9-]{0,13}[a-z0-9])?$') && self.matches('[a-z]')",
+      message: 'port must be a number from 1 to 65535 or the name of a container port',
+    }),
+    description:
+      'The name or number of a container port, shown in the metadata. Absent: the only declared port, else none.',
+  });
+
+const metadata = z
+  .record(z.string(), text(METADATA_VALUE_LENGTH_MAX, 0))
+  .superRefine((value, context) => {
+    const problem = userMetadataProblem(value);
+    if (problem !== undefined) context.addIssue({ code: 'custom', message: problem });
+  })
+  .meta({
+    'x-kubernetes-map-type': 'atomic',
+    maxProperties: METADATA_ENTRIES_MAX,
+    ...rules(
+      {
+        rule: `self.all(key, key.matches('${METADATA_KEY_PATTERN}') && key != '__proto__')`,
+        message: METADATA_KEY_MESSAGE,
+      },
+      { rule: `self.all(key, !(key in [${reservedInCel}]))`, message: METADATA_RESERVED_MESSAGE },
+    ),
+    description: 'Text shown to readers beside what Rollcall sets itself.',
+  });
+
+const LABEL_KEY_MESSAGE =
+  'the part after the slash becomes a metadata key: it must begin with a letter and not be one that Rollcall sets';
+
+const metadataFromLabels = z
+  .array(qualifiedName())
+  .max(METADATA_ENTRIES_MAX)
+  .refine((names) => names.every((name) => isUserMetadataKey(afterSlash(name))), LABEL_KEY_MESSAGE)
+  .meta({
+    'x-kubernetes-list-type': 'set',
+    ...rules({
+      rule: `self.all(name, name.matches('^([^/]*/)?[A-Za-z][^/]*$') && !(name.split('/')[size(name.split('/')) - 1] in [${reservedInCel}]))`,
+      message: LABEL_KEY_MESSAGE,
+    }),
+    description: 'Names of pod labels copied into the metadata when present, under the part after the slash.',
+  });
+
+export const specSchema = z
+  .object({
+    serviceName: text(64, 3).optional().meta({
+      description:
+        'The name of the service in the registry. Absent: the name of this resource. The name in force can never change: to rename, make a new resource and delete this one.',
+    }),
+    selector: selector.optional(),
+    ttlSeconds: z.int().min(TTL_SECONDS_MIN).max(TTL_SECONDS_MAX).optional().meta({
+      description: 'How long a key lives after its last refresh.',
+    }),
+    refreshIntervalSeconds: z.int().min(1).max(INTERVAL_SECONDS_MAX).optional().meta({
+      description:
+        'How often a key is rewritten; at most a third of the TTL. Absent: 10, or a third of the TTL when that is less.',
+    }),
+    instanceId: z.enum(['Generated', 'PodName']).optional().meta({
+      description:
+        "Generated: the service's name and 8 digits of the pod's UID. PodName: the pod's name, dots replaced by hyphens.",
+    }),
+    version: version.optional(),
+    port: port.optional(),
+    metadata: metadata.optional(),
+    metadataFromLabels: metadataFromLabels.optional(),
+    whenNotReady: z.enum(['MarkUnhealthy', 'Lapse', 'Remove']).optional().meta({
+      description:
+        'What becomes of the key of a pod that is no longer Ready. MarkUnhealthy: rewritten once as UNHEALTHY, then it lapses. Lapse: it lapses. Remove: it is purged at once.',
+    }),
+    onConflict: z.enum(['Yield', 'Adopt']).optional().meta({
+      description:
+        'What happens when somebody else holds a key. Yield: it is left alone, and a condition says so. Adopt: it is taken over.',
+    }),
+    suspend: z.boolean().optional().meta({
+      description: 'Lets every key of this resource lapse, and touches nothing else.',
+    }),
+  })
+  .superRefine((spec, context) => {
+    const { ttlSeconds, refreshIntervalSeconds } = spec;
+    if (ttlSeconds !== undefined && refreshIntervalSeconds !== undefined && refreshIntervalSeconds * 3 > ttlSeconds) {
+      context.addIssue({ code: 'custom', path: ['refreshIntervalSeconds'], message: INTERVAL_RULE.message });
+    }
+  })
+  .meta({ ...rules(INTERVAL_RULE), description: 'What is registered, and how. May be {}.' });
+
+/** The spec as stored: every field optional, nothing completed by defaults. */
+export type ServiceRegistrationSpec = z.infer<typeof specSchema>;
+
+/** The whole resource. The rules at the root see the name as well; they shipped first, because later ones block writes. */
+export const resourceSchema = z
+  .object({
+    spec: specSchema,
+    status: statusSchema.optional(),
+  })
+  .meta({
+    description: 'Keeps the ready pods it selects in the service registry.',
+    ...rules(
+      {
+        rule: `(has(self.spec.serviceName) ? self.spec.serviceName : self.metadata.name).matches('^[a-z][a-z0-9-]{1,62}[a-z0-9]$') && !(has(self.spec.serviceName) ? self.spec.serviceName : self.metadata.name).contains('--')`,
+        message:
+          'the service name (spec.serviceName, or metadata.name without it) must be 3 to 64 lower-case letters, digits and single hyphens, beginning with a letter and not ending with a hyphen',
+      },
+      {
+        rule: '(has(self.spec.serviceName) ? self.spec.serviceName : self.metadata.name) == (has(oldSelf.spec.serviceName) ? oldSelf.spec.serviceName : oldSelf.metadata.name)',
+        message:
+          'the service name can never change: make a new ServiceRegistration and delete this one to rename the service',
+      },
+    ),
+  });

@@ -1,0 +1,248 @@
+// What the registry should hold for one pod: a pure function of the pod and its namespace's registrations. No time, no
+// table, no registry: two replicas with the same view come to the same answer.
+//
+//   the pod                                          its wish under a registration that selects it
+//   ------------------------------------------------ ---------------------------------------------
+//   annotated register: "false"; Succeeded, Failed   none
+//   deletionTimestamp set                            away, Terminating
+//   not Ready                                        away, PodNotReady
+//   Ready                                            live
+//   the registration is suspended                    away, Suspended, by Lapse
+
+import {
+  type AnnotationProblem,
+  podServiceName,
+  problem,
+  readPodAnnotations,
+  serviceNameProblem,
+} from './annotations.ts';
+import { afterSlash } from './crd-schema.ts';
+import type { Wish } from './instance.ts';
+import type { ObjectKey, PodView } from './pod.ts';
+import { resolvePort } from './port.ts';
+import { selects } from './selector.ts';
+import type { RegistrationView, Settings } from './service-registration.ts';
+import { formatTimestamp, type Offset } from './timestamp.ts';
+import { isUserMetadataKey, METADATA_BYTES_MAX, METADATA_ENTRIES_MAX, metadataBytes } from './user-metadata.ts';
+import { resolveVersion } from './version.ts';
+
+export type DecideOptions = {
+  /** Of `start_time`, the same as the heartbeat's. */
+  readonly offset: Offset;
+  /** The name of the Deployment, StatefulSet or DaemonSet that controls the pod, if one does. */
+  readonly workloadName?: string;
+  /** Whether the table holds this pod under this registration; tells what an invalid registration still counts for. */
+  readonly holds?: (registration: ObjectKey) => boolean;
+};
+
+/** Two resources of one service select the pod: the older one counts, `registration` is the other. */
+export type SelectedTwice = {
+  readonly registration: ObjectKey;
+  readonly winner: ObjectKey;
+  readonly serviceName: string;
+};
+
+export type Decision = {
+  readonly wishes: readonly Wish[];
+  readonly conflicts: readonly SelectedTwice[];
+  /** Registrations whose spec is invalid: what the table has for this pod under them becomes `frozenWish`. */
+  readonly frozen: readonly ObjectKey[];
+  readonly problems: readonly AnnotationProblem[];
+};
+
+type Candidate = { readonly registration: RegistrationView; readonly settings: Settings };
+
+const NOTHING: Decision = { wishes: [], conflicts: [], frozen: [], problems: [] };
+
+/** `registrations`: those of the pod's namespace, in any order. */
+export const decide = (pod: PodView, registrations: readonly RegistrationView[], options: DecideOptions): Decision => {
+  if (registrations.length === 0 || pod.phase === 'Succeeded' || pod.phase === 'Failed') return NOTHING;
+  const overrides = readPodAnnotations(pod.annotations);
+  if (overrides.register === 'no') return NOTHING;
+
+  const wishes: Wish[] = [];
+  const conflicts: SelectedTwice[] = [];
+  const frozen: ObjectKey[] = [];
+  const problems: AnnotationProblem[] = [...overrides.problems];
+  const winners = new Map<string, ObjectKey>();
+  let named = false;
+  for (const registration of byAge(registrations)) {
+    if (registration.deleting) continue;
+    if (registration.settings.kind === 'invalid') {
+      frozen.push(registration.key);
+      const held = options.holds?.(registration.key) ?? false;
+      if (held && registration.serviceName !== undefined) claim(winners, registration.serviceName, registration.key);
+      continue;
+    }
+    const candidate: Candidate = { registration, settings: registration.settings.value };
+    if (!isSelected(pod, candidate.settings, overrides.register === 'yes', options.workloadName)) continue;
+    named ||= candidate.settings.selector === undefined;
+    const { serviceName } = candidate.settings;
+    const winner = claim(winners, serviceName, registration.key);
+    if (winner === registration.key) wishes.push(wishFor(pod, candidate, overrides, options.offset, problems));
+    else if (!isGathering(registration)) conflicts.push({ registration: registration.key, winner, serviceName });
+  }
+  if (named) problems.push(...serviceNameProblem(pod.annotations));
+  return { wishes, conflicts, frozen, problems: withoutRepeats(problems) };
+};
+
+/**
+ * What becomes of a held wish whose registration has turned invalid: its settings and content stay, but a pod that is
+ * no longer Ready must not be shown as if it were.
+ */
+export const frozenWish = (held: Wish, pod: PodView): Wish =>
+  held.state.kind === 'away' && held.state.reason === 'Suspended' ? held : { ...held, state: podState(pod) };
+
+/**
+ * The older counts, whatever the order of reading. Last come those that gather what no workload's resource has.
+ */
+const byAge = (registrations: readonly RegistrationView[]): readonly RegistrationView[] =>
+  registrations.length === 1
+    ? registrations
+    : registrations.toSorted(
+        (a, b) =>
+          Number(isGathering(a)) - Number(isGathering(b)) ||
+          a.createdAtMs - b.createdAtMs ||
+          (a.name < b.name ? -1 : 1),
+      );
+
+/**
+ * Our own resource for annotated pods without an annotated workload. It names no pods, so the pods of a workload of the
+ * same service fall to it as well; that those are taken is no conflict that a person could do anything about.
+ */
+const isGathering = ({ owned, settings }: RegistrationView): boolean =>
+  owned && settings.kind === 'valid' && settings.value.selector === undefined;
+
+/** Under every registration that selects the pod an annotation is as wrong as under the first. */
+const withoutRepeats = (problems: readonly AnnotationProblem[]): readonly AnnotationProblem[] =>
+  problems.filter(({ annotation }, i) => problems.findIndex((other) => other.annotation === annotation) === i);
+
+/** The first to claim a service has it. */
+const claim = (winners: Map<string, ObjectKey>, serviceName: string, registration: ObjectKey): ObjectKey => {
+  const winner = winners.get(serviceName) ?? registration;
+  winners.set(serviceName, winner);
+  return winner;
+};
+
+const isSelected = (pod: PodView, settings: Settings, annotated: boolean, workloadName: string | undefined): boolean =>
+  settings.selector === undefined
+    ? annotated && podServiceName(pod, workloadName) === settings.serviceName
+    : selects(settings.selector, pod.labels);
+
+const wishFor = (
+  pod: PodView,
+  { registration, settings }: Candidate,
+  overrides: ReturnType<typeof readPodAnnotations>,
+  offset: Offset,
+  problems: AnnotationProblem[],
+): Wish => {
+  const { version, sourceVersion, note } = resolveVersion(pod, settings.version);
+  const port = portOf(pod, settings, overrides.port, problems);
+  const reserved = reservedMetadata(pod, port, sourceVersion, offset);
+  return {
+    pod: { namespace: pod.namespace, name: pod.name, uid: pod.uid },
+    registration: registration.key,
+    serviceName: settings.serviceName,
+    instanceIdMode: settings.instanceId,
+    whenNotReady: settings.suspend ? 'Lapse' : settings.whenNotReady,
+    adopt: settings.onConflict === 'Adopt',
+    ttlMs: settings.ttlSeconds * 1000,
+    intervalMs: settings.refreshIntervalSeconds * 1000,
+    content: {
+      serviceName: settings.serviceName,
+      version,
+      stickyActiveGroup: null,
+      metadata: withUserMetadata(reserved, pod, settings, overrides.metadata, problems),
+    },
+    ...(note === undefined ? {} : { versionNote: note }),
+    state: stateOf(pod, settings),
+    podCreatedAtMs: pod.createdAtMs,
+  };
+};
+
+const stateOf = (pod: PodView, settings: Settings): Wish['state'] => {
+  return settings.suspend ? { kind: 'away', reason: 'Suspended' } : podState(pod);
+};
+
+const podState = (pod: PodView): Wish['state'] => {
+  if (pod.deleting) return { kind: 'away', reason: 'Terminating' };
+  return pod.ready ? { kind: 'live' } : { kind: 'away', reason: 'PodNotReady' };
+};
+
+const portOf = (
+  pod: PodView,
+  settings: Settings,
+  annotated: string | number | undefined,
+  problems: AnnotationProblem[],
+): number | undefined => {
+  if (annotated !== undefined) {
+    const port = resolvePort(pod, annotated);
+    if (port !== undefined) return port;
+    problems.push(problem(pod.annotations, 'port', 'must be the name of a port that a container of the pod declares'));
+  }
+  return resolvePort(pod, settings.port);
+};
+
+type Metadata = Record<string, string | number>;
+
+const reservedMetadata = (
+  pod: PodView,
+  port: number | undefined,
+  sourceVersion: string | undefined,
+  offset: Offset,
+): Metadata => {
+  const metadata = emptyMetadata();
+  metadata['start_time'] = formatTimestamp(pod.startedAtMs ?? pod.createdAtMs, offset);
+  metadata['namespace'] = pod.namespace;
+  metadata['pod'] = pod.name;
+  if (pod.node !== undefined) metadata['node'] = pod.node;
+  if (pod.ip !== undefined) metadata['ip'] = pod.ip;
+  if (port !== undefined) metadata['port'] = port;
+  if (sourceVersion !== undefined) metadata['sourceVersion'] = sourceVersion;
+  return metadata;
+};
+
+/** Users' entries in the order of their keys, so that no order of reading changes the value. */
+const withUserMetadata = (
+  reserved: Metadata,
+  pod: PodView,
+  settings: Settings,
+  annotated: Readonly<Record<string, string>>,
+  problems: AnnotationProblem[],
+): Metadata => {
+  const fromLabels = emptyMetadata();
+  for (const label of settings.metadataFromLabels) {
+    const key = afterSlash(label);
+    const value = Object.hasOwn(pod.labels, label) ? pod.labels[label] : undefined;
+    if (value !== undefined && isUserMetadataKey(key)) fromLabels[key] = value;
+  }
+  const withLabels = { ...settings.metadata, ...fromLabels };
+  const own = fits(withLabels) ? withLabels : settings.metadata;
+  const withAnnotation = { ...own, ...annotated };
+  const annotationFits = fits(withAnnotation);
+  if (!annotationFits) {
+    const limits = `${METADATA_ENTRIES_MAX} entries and ${METADATA_BYTES_MAX} bytes`;
+    problems.push(problem(pod.annotations, 'metadata', `must, with the resource's metadata, stay within ${limits}`));
+  }
+  const users = annotationFits ? withAnnotation : own;
+  for (const key of Object.keys(users).sort()) {
+    const value = users[key];
+    if (value !== undefined) reserved[key] = value;
+  }
+  return reserved;
+};
+
+// A UTF-16 unit takes at most six bytes of JSON, so that most metadata need not be encoded to be measured.
+const BYTES_PER_UNIT_MAX = 6;
+const BYTES_AROUND_ENTRY = 6;
+
+const fits = (metadata: Readonly<Record<string, string | number>>): boolean => {
+  const keys = Object.keys(metadata);
+  if (keys.length > METADATA_ENTRIES_MAX) return false;
+  let units = 0;
+  for (const key of keys) units += key.length + String(metadata[key]).length;
+  const bytesAtMost = units * BYTES_PER_UNIT_MAX + keys.length * BYTES_AROUND_ENTRY + 2;
+  return bytesAtMost <= METADATA_BYTES_MAX || metadataBytes(metadata) <= METADATA_BYTES_MAX;
+};
+
+const emptyMetadata = (): Metadata => Object.create(null) as Metadata;

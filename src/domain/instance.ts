@@ -1,0 +1,46 @@
+// What the registry should hold for one pod under one service: the content of its key, apart from the heartbeat.
+// Pure data; `service-instance.ts` turns it into the bytes readers see.
+
+import type { ObjectKey } from './pod.ts';
+import type { WhenNotReady } from './service-registration.ts';
+
+/** `service-instances.{serviceName}.{instanceId}`: the KV key, without the bucket's subject prefix. */
+export type InstanceKey = string & { readonly brand: 'InstanceKey' };
+
+export type InstanceStatus = 'ACTIVE' | 'UNHEALTHY' | 'STANDBY';
+
+/** The pod incarnation a key belongs to. */
+export type PodRef = { readonly namespace: string; readonly name: string; readonly uid: string };
+
+/** Everything in the value but `instanceId`, `status` and `lastHeartbeat`. */
+export type InstanceContent = {
+  readonly serviceName: string;
+  readonly version: string;
+  readonly stickyActiveGroup: string | null;
+  /** In the order they are written; reserved keys first. */
+  readonly metadata: Readonly<Record<string, string | number>>;
+};
+
+/**
+ * What one registration wants for one pod.
+ * `live`: the pod is Ready; its key stands and is refreshed.
+ * `away`: the pod is selected but not Ready, or leaves; a key that stands is treated per `whenNotReady`, none is made.
+ */
+export type Wish = {
+  readonly pod: PodRef;
+  readonly registration: ObjectKey;
+  readonly serviceName: string;
+  readonly instanceIdMode: 'Generated' | 'PodName';
+  readonly whenNotReady: WhenNotReady;
+  readonly adopt: boolean;
+  readonly ttlMs: number;
+  readonly intervalMs: number;
+  readonly content: InstanceContent;
+  /** Said when `content.version` is not what its source said. */
+  readonly versionNote?: string;
+  readonly state: { readonly kind: 'live' } | { readonly kind: 'away'; readonly reason: AwayReason };
+  /** ms since the epoch; orders two pods that want the same instance id: the older has it. */
+  readonly podCreatedAtMs: number;
+};
+
+export type AwayReason = 'PodNotReady' | 'Terminating' | 'Suspended' | 'Deselected';

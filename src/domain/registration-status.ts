@@ -1,0 +1,288 @@
+// What a ServiceRegistration's status says, from what the table knows. Pure: the same input gives the same bytes, so
+// that comparing with the stored status tells whether anything must be written.
+
+import { DETAILS_MAX, MESSAGE_LENGTH_MAX, type RegistrationStatus } from './crd-status-schema.ts';
+import { asList, asObject } from './raw.ts';
+import type { RegistrationView, Settings } from './service-registration.ts';
+import { formatSeconds } from './timestamp.ts';
+
+/** One selected pod under one registration, as the table knows it. */
+export type InstanceReport = {
+  readonly pod: string;
+  /** Absent for a pod that never had a key. */
+  readonly instanceId?: string;
+  readonly key?: string;
+  /**
+   * `ACTIVE`, `STANDBY`, `UNHEALTHY`: what the acknowledged key says. `Pending`: no live key; the reason says why.
+   * `Conflict`: somebody else holds the key, or another pod or resource has the better right to it.
+   */
+  readonly status: 'ACTIVE' | 'STANDBY' | 'UNHEALTHY' | 'Pending' | 'Conflict';
+  readonly reason?:
+    | 'PodNotReady'
+    | 'Terminating'
+    | 'Suspended'
+    | 'Deselected'
+    | 'Registering'
+    | 'Lapsed'
+    | 'HeldByAnother'
+    | 'SelectedTwice'
+    | 'SameInstanceId';
+  /** For conflicts: whose it is. */
+  readonly heldBy?: string;
+  /** The pod is Ready and not being deleted: it should have a live key. */
+  readonly ready: boolean;
+  readonly version?: string;
+  readonly versionNote?: string;
+  /** Wall ms of the last change of `status`. */
+  readonly sinceMs: number;
+};
+
+/** Whether the registry can be written, and the condition reason and sentence when it cannot. */
+export type RegistryHealth =
+  | { readonly kind: 'writable'; readonly maxAgeSeconds: number }
+  | {
+      readonly kind: 'broken';
+      readonly reason: 'RegistryUnavailable' | 'RegistryUnsupported' | 'RegistryDenied' | 'RegistryFull';
+      readonly message: string;
+    };
+
+export type SummaryInput = {
+  readonly registration: RegistrationView;
+  readonly bucket: string;
+  readonly reports: readonly InstanceReport[];
+  readonly registry: RegistryHealth;
+  /** False while the view of the cluster is old: Ready becomes Unknown `ViewStale`. */
+  readonly viewFresh: boolean;
+  /** Keys are kept up although their pods, or this resource, are not to be seen. */
+  readonly holding?: boolean;
+  readonly wallMs: number;
+};
+
+export type { RegistrationStatus };
+
+type Effective = NonNullable<RegistrationStatus['effective']>;
+type Counts = RegistrationStatus['instances'];
+type ConditionStatus = RegistrationStatus['conditions'][number]['status'];
+type Finding = { readonly status: ConditionStatus; readonly reason: string; readonly message: string };
+
+/** Readers hide entries older than 35 s. */
+const READERS_PATIENCE_SECONDS = 30;
+/** A hand-over after a crash takes up to 8 s, and the first refresh after it must still come in time. */
+const HANDOVER_TTL_SECONDS = 15;
+/** Conflicts named in a message; all of them are counted. */
+const CONFLICTS_NAMED = 3;
+
+export const summarise = (input: SummaryInput): RegistrationStatus => {
+  const { registration, reports } = input;
+  const stored = asObject(registration.status);
+  const effective =
+    registration.settings.kind === 'valid' ? effectiveOf(registration.settings.value) : storedEffective(stored);
+  const counts = countsOf(reports);
+  const findings = {
+    Ready: readyFinding(input, counts),
+    Conflict: conflictFinding(reports),
+    Degraded: degradedFinding(input),
+  };
+  return {
+    observedGeneration: registration.generation,
+    serviceName: registration.serviceName ?? registration.name,
+    bucket: input.bucket,
+    ...(effective === undefined ? {} : { effective }),
+    ready: `${counts.registered}/${counts.selected}`,
+    instances: counts,
+    details: detailsOf(reports),
+    conditions: Object.entries(findings).map(([type, { status, reason, message }]) => ({
+      type,
+      status,
+      observedGeneration: registration.generation,
+      lastTransitionTime: storedTransition(stored, type, status) ?? formatSeconds(input.wallMs),
+      reason,
+      message: cut(message),
+    })),
+  };
+};
+
+/** Equal as JSON: the order of keys and fields that are `undefined` do not count. */
+export const sameStatus = (a: unknown, b: unknown): boolean => {
+  if (Object.is(a, b)) return true;
+  if (Array.isArray(a) || Array.isArray(b)) {
+    return (
+      Array.isArray(a) && Array.isArray(b) && a.length === b.length && a.every((item, i) => sameStatus(item, b[i]))
+    );
+  }
+  const left = asObject(a);
+  const right = asObject(b);
+  if (left === undefined || right === undefined) return false;
+  const names = new Set([...Object.keys(left), ...Object.keys(right)]);
+  return [...names].every((name) => sameStatus(left[name], right[name]));
+};
+
+const effectiveOf = (settings: Settings): Effective => ({
+  ttlSeconds: settings.ttlSeconds,
+  refreshIntervalSeconds: settings.refreshIntervalSeconds,
+  keyLayout: 'Dotted',
+  whenNotReady: settings.whenNotReady,
+});
+
+/** While the spec is invalid the last good settings stay in force, and so does what is said of them. */
+const storedEffective = (stored: ReturnType<typeof asObject>): Effective | undefined => {
+  const effective = asObject(stored?.['effective']);
+  const ttlSeconds = effective?.['ttlSeconds'];
+  const refreshIntervalSeconds = effective?.['refreshIntervalSeconds'];
+  const whenNotReady = effective?.['whenNotReady'];
+  if (typeof ttlSeconds !== 'number' || typeof refreshIntervalSeconds !== 'number') return undefined;
+  if (whenNotReady !== 'MarkUnhealthy' && whenNotReady !== 'Lapse' && whenNotReady !== 'Remove') return undefined;
+  return { ttlSeconds, refreshIntervalSeconds, keyLayout: 'Dotted', whenNotReady };
+};
+
+const countsOf = (reports: readonly InstanceReport[]): Counts => {
+  const of = (status: InstanceReport['status']) => reports.filter((report) => report.status === status).length;
+  const active = of('ACTIVE');
+  const standby = of('STANDBY');
+  return {
+    selected: reports.length,
+    registered: active + standby,
+    active,
+    standby,
+    unhealthy: of('UNHEALTHY'),
+    pending: of('Pending'),
+    conflicting: of('Conflict'),
+  };
+};
+
+const isRegistered = ({ status }: InstanceReport): boolean => status === 'ACTIVE' || status === 'STANDBY';
+
+const readyFinding = (input: SummaryInput, counts: Counts): Finding => {
+  const { settings } = input.registration;
+  const no = (reason: string, message: string): Finding => ({ status: 'False', reason, message });
+  if (settings.kind === 'invalid') {
+    return no('InvalidSpec', `${settings.problem}. What is registered stays as it is until this is put right.`);
+  }
+  if (!input.viewFresh) {
+    const message = 'Rollcall has had no news from the API server for a while; what is said here may no longer hold.';
+    return { status: 'Unknown', reason: 'ViewStale', message };
+  }
+  if (input.registry.kind === 'broken') return no(input.registry.reason, input.registry.message);
+  const { selector, serviceName, suspend } = settings.value;
+  if (suspend)
+    return no('Suspended', 'spec.suspend is true: no key of this resource is written, and all of them lapse.');
+  if (counts.selected === 0) {
+    const nobody =
+      selector === undefined ? `no annotated pod names the service ${serviceName}` : 'the selector selects no pod';
+    return no('NoPodsSelected', `In this namespace ${nobody}.`);
+  }
+  const ready = input.reports.filter((report) => report.ready);
+  if (ready.length === 0)
+    return no('WaitingForPods', `None of the ${plural(counts.selected, 'selected pod')} is Ready.`);
+  const registered = ready.filter(isRegistered).length;
+  if (registered === ready.length) {
+    const resting = counts.selected - ready.length;
+    const rest = resting === 0 ? '' : ` ${plural(resting, 'selected pod')} ${resting === 1 ? 'is' : 'are'} not Ready.`;
+    return { status: 'True', reason: 'Registered', message: `All Ready pods are registered: ${registered}.${rest}` };
+  }
+  const conflicting = ready.filter(({ status }) => status === 'Conflict').length;
+  const why = conflicting === 0 ? '' : ` ${plural(conflicting, 'key')} cannot be had: see the condition Conflict.`;
+  const message = `${registered} of ${plural(ready.length, 'Ready pod')} registered.${why}`;
+  if (registered > 0) return no('PartiallyRegistered', message);
+  return no(conflicting === ready.length ? 'Conflict' : 'Registering', message);
+};
+
+const conflictFinding = (reports: readonly InstanceReport[]): Finding => {
+  const conflicts = reports.filter(({ status }) => status === 'Conflict').toSorted(byPod);
+  for (const reason of ['HeldByAnother', 'SelectedTwice', 'SameInstanceId'] as const) {
+    const some = conflicts.filter((report) => report.reason === reason);
+    if (some.length === 0) continue;
+    const named = some.slice(0, CONFLICTS_NAMED).map((report) => conflictSentence(report, reason));
+    const more = conflicts.length - named.length;
+    return { status: 'True', reason, message: `${named.join(' ')}${more > 0 ? ` And ${more} more.` : ''}` };
+  }
+  return { status: 'False', reason: 'NoConflict', message: 'No key is disputed.' };
+};
+
+const conflictSentence = (
+  { pod, key, heldBy }: InstanceReport,
+  reason: 'HeldByAnother' | 'SelectedTwice' | 'SameInstanceId',
+): string => {
+  const holder = heldBy ?? 'somebody else';
+  switch (reason) {
+    case 'HeldByAnother':
+      return `The key ${key ?? 'of this pod'} of pod ${pod} is held by ${holder}.`;
+    case 'SelectedTwice':
+      return `The pod ${pod} is selected for the same service by the older resource ${holder}, which counts.`;
+    case 'SameInstanceId':
+      return `The pod ${pod} comes to the same instance id as the older pod ${holder}, which has it.`;
+  }
+};
+
+const degradedFinding = ({ registration, reports, registry, holding }: SummaryInput): Finding => {
+  const found: { readonly reason: string; readonly message: string }[] = [];
+  const add = (reason: string, message: string) => found.push({ reason, message });
+  if (registration.settings.kind === 'valid') {
+    const { ttlSeconds, refreshIntervalSeconds } = registration.settings.value;
+    const maxAgeSeconds = registry.kind === 'writable' ? registry.maxAgeSeconds : 0;
+    if (maxAgeSeconds > 0 && maxAgeSeconds < ttlSeconds) {
+      add(
+        'TtlShortenedByBucket',
+        `The bucket's max_age of ${maxAgeSeconds} s is shorter than the TTL of ${ttlSeconds} s.`,
+      );
+    }
+    if (refreshIntervalSeconds > READERS_PATIENCE_SECONDS) {
+      const seen = `Some readers hide entries older than 35 s; this one is refreshed each ${refreshIntervalSeconds} s.`;
+      add('RefreshSlowerThanReaders', seen);
+    }
+    if (ttlSeconds < HANDOVER_TTL_SECONDS) {
+      add(
+        'TtlShorterThanHandover',
+        `A TTL of ${ttlSeconds} s can end before another replica takes over from one that died.`,
+      );
+    }
+  }
+  if (holding === true) {
+    const why = 'So much is missing from what the API server shows that it is kept until a second look confirms it.';
+    add('Holding', why);
+  }
+  const notes = new Set(reports.flatMap(({ versionNote }) => versionNote ?? []));
+  const [first] = [...notes].sort();
+  if (first !== undefined) {
+    add('VersionNormalised', `Version: ${first}${notes.size > 1 ? `, and ${notes.size - 1} more` : ''}.`);
+  }
+  const [worst] = found;
+  if (worst === undefined) return { status: 'False', reason: 'AsExpected', message: 'Nothing is limited.' };
+  return { status: 'True', reason: worst.reason, message: found.map(({ message }) => message).join(' ') };
+};
+
+const DETAIL_ORDER = { UNHEALTHY: 0, Conflict: 1, Pending: 2, ACTIVE: 3, STANDBY: 3 } as const;
+
+const detailsOf = (reports: readonly InstanceReport[]): RegistrationStatus['details'] =>
+  reports
+    .toSorted((a, b) => DETAIL_ORDER[a.status] - DETAIL_ORDER[b.status] || byPod(a, b))
+    .slice(0, DETAILS_MAX)
+    .map(({ pod, instanceId, key, status, reason, version, sinceMs }) => ({
+      pod,
+      ...(instanceId === undefined ? {} : { instanceId }),
+      ...(key === undefined ? {} : { key }),
+      status,
+      ...(reason === undefined ? {} : { reason }),
+      ...(version === undefined ? {} : { version }),
+      since: formatSeconds(sinceMs),
+    }));
+
+const byPod = (a: InstanceReport, b: InstanceReport): number => (a.pod < b.pod ? -1 : a.pod > b.pod ? 1 : 0);
+
+/** When the condition last changed its status, as stored; undefined when it changes now or was never stored. */
+const storedTransition = (
+  stored: ReturnType<typeof asObject>,
+  type: string,
+  status: ConditionStatus,
+): string | undefined => {
+  const condition = asList(stored?.['conditions'])
+    .map(asObject)
+    .find((entry) => entry?.['type'] === type);
+  const time = condition?.['lastTransitionTime'];
+  return condition?.['status'] === status && typeof time === 'string' ? time : undefined;
+};
+
+const plural = (count: number, noun: string): string => `${count} ${noun}${count === 1 ? '' : 's'}`;
+
+const cut = (message: string): string =>
+  message.length <= MESSAGE_LENGTH_MAX ? message : `${message.slice(0, MESSAGE_LENGTH_MAX - 1).toWellFormed()}…`;
