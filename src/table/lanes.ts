@@ -1,0 +1,134 @@
+// Where rows wait for the writer: urgent writes and due refreshes, each oldest first, rows to be read, and the timing
+// wheel for everything that is not due yet. A row waits in one place at most. What it waits for is `nextStep`'s say.
+
+import { LinkedList } from './linked-list.ts';
+import { nextStep, type Row, type Step } from './row.ts';
+import { TimingWheel } from './timing-wheel.ts';
+
+/**
+ * Refreshes gather for this long into one batch: an urgent row that comes while one is under way waits for it, 8 ms on a
+ * file-backed server whatever its size, so few and large ones are best. Every refresh interval is a multiple of it.
+ */
+export const TICK_MS = 500;
+/** A turn of the wheel: intervals up to 256 s never wait in a slot for a second turn. */
+const WHEEL_SLOTS = 512;
+/** An urgent write that may not be made now is thought of again so soon. */
+const PUT_OFF_MS = 1_000;
+/** A refresh this late, as a share of (TTL - interval), gets half of every batch however many urgent rows wait. */
+const STARVING_SHARE = 0.25;
+
+export type DueWrite = { readonly row: Row; readonly step: Extract<Step, { kind: 'write' | 'purge' }> };
+
+export class Lanes {
+  readonly #wheel: TimingWheel<Row>;
+  readonly #urgent = new LinkedList<Row>();
+  readonly #refresh = new LinkedList<Row>();
+  readonly #reads = new LinkedList<Row>();
+  readonly #onUrgent: () => void;
+
+  constructor(nowMs: number, onUrgent: () => void) {
+    this.#wheel = new TimingWheel(TICK_MS, WHEEL_SLOTS, nowMs);
+    this.#onUrgent = onUrgent;
+  }
+
+  /** Monotonic ms at which the wheel next hands out rows. */
+  nextTickMs(): number {
+    return this.#wheel.nextTickMs();
+  }
+
+  /** Puts the row where its step belongs; one that waits there already keeps its place. */
+  place(row: Row, step: Step): void {
+    switch (step.kind) {
+      case 'write':
+        return this.#enlist(row, step.lane === 'urgent' ? this.#urgent : this.#refresh);
+      case 'purge':
+        return this.#enlist(row, this.#urgent);
+      case 'read':
+        return this.#enlist(row, this.#reads);
+      case 'wait':
+        return this.#wheel.schedule(row, step.untilMs);
+      case 'rest':
+        return this.remove(row);
+    }
+  }
+
+  /** In front of those that wait for a write, if the row does. */
+  toFront(row: Row): void {
+    const { list } = row;
+    if (list === this.#urgent || list === this.#refresh) list.unshift(row);
+  }
+
+  putOff(row: Row, untilMs: number): void {
+    this.#wheel.schedule(row, untilMs);
+  }
+
+  remove(row: Row): void {
+    row.list?.remove(row);
+  }
+
+  /** Hands out the rows whose time has come; `onDue` places each anew. */
+  advance(nowMs: number, onDue: (row: Row) => void): void {
+    this.#wheel.advance(nowMs, onDue);
+  }
+
+  takeReads(limit: number): readonly Row[] {
+    const rows: Row[] = [];
+    while (rows.length < limit) {
+      const row = this.#reads.shift();
+      if (row === undefined) break;
+      rows.push(row);
+    }
+    return rows;
+  }
+
+  /**
+   * At most `limit` writes: urgent ones first, but starving refreshes get half. `mayKeep` false puts off the write of
+   * a Ready pod's key; a row that wants something else by now is given to `replace`.
+   */
+  takeWrites(limit: number, nowMs: number, mayKeep: (row: Row) => boolean, replace: (row: Row) => void): DueWrite[] {
+    const writes: DueWrite[] = [];
+    const reserved = this.#starving(nowMs) ? Math.min(Math.ceil(limit / 2), this.#refresh.size) : 0;
+    this.#take(this.#urgent, limit - reserved, nowMs, writes, mayKeep, replace);
+    this.#take(this.#refresh, limit, nowMs, writes, mayKeep, replace);
+    return writes;
+  }
+
+  /** At most `limit` urgent writes and nothing else. */
+  takeUrgent(limit: number, nowMs: number, replace: (row: Row) => void): DueWrite[] {
+    const writes: DueWrite[] = [];
+    this.#take(this.#urgent, limit, nowMs, writes, () => true, replace);
+    return writes;
+  }
+
+  #enlist(row: Row, lane: LinkedList<Row>): void {
+    if (row.list === lane) return;
+    lane.push(row);
+    if (lane !== this.#refresh) this.#onUrgent();
+  }
+
+  #take(
+    lane: LinkedList<Row>,
+    limit: number,
+    nowMs: number,
+    writes: DueWrite[],
+    mayKeep: (row: Row) => boolean,
+    replace: (row: Row) => void,
+  ): void {
+    while (writes.length < limit) {
+      const row = lane.shift();
+      if (row === undefined) return;
+      const step = nextStep(row, nowMs);
+      if (step.kind !== 'write' && step.kind !== 'purge') replace(row);
+      else if (row.wish.state.kind === 'live' && !mayKeep(row)) {
+        this.putOff(row, nowMs + (lane === this.#urgent ? PUT_OFF_MS : row.wish.intervalMs));
+      } else writes.push({ row, step });
+    }
+  }
+
+  #starving(nowMs: number): boolean {
+    const oldest = this.#refresh.first;
+    if (oldest === undefined) return false;
+    const { ttlMs, intervalMs } = oldest.wish;
+    return nowMs - oldest.refreshDueMs > (ttlMs - intervalMs) * STARVING_SHARE;
+  }
+}

@@ -1,0 +1,157 @@
+// One key of the registry: what should be there (the wish), what was last seen to be there (observed), and the next
+// step that brings the two together. The step is a pure function of the row and the time; the table schedules it and
+// the writer takes it.
+
+import type { InstanceKey, InstanceStatus, Wish } from '../domain/instance.ts';
+import type { InstanceReport } from '../domain/registration-status.ts';
+import type { Revision } from '../writer/registry.ts';
+import type { Timed } from './timing-wheel.ts';
+
+/** What the stream was last seen to hold under the key. */
+export type Observed =
+  /** Not known: the revision must be read before anything is written. */
+  | { readonly kind: 'unknown' }
+  /** No value. `revision` is what a create must expect: the marker's, or 0. */
+  | { readonly kind: 'none'; readonly revision: Revision }
+  | {
+      readonly kind: 'ours';
+      readonly revision: Revision;
+      readonly status: InstanceStatus;
+      /** The value around the heartbeat as written, to notice changed content; undefined when it was read back. */
+      readonly text: EncodedValue | undefined;
+      readonly ttlMs: number;
+      /** Monotonic ms when the server was last known not to have stored it later: its TTL counts from here. */
+      readonly writtenAtMs: number;
+      /** Wall ms printed in `lastHeartbeat`. */
+      readonly heartbeatMs: number;
+    }
+  /** Somebody else's value: never written while it stands. `owner` is for people. */
+  | { readonly kind: 'foreign'; readonly revision: Revision; readonly owner: string };
+
+/** The JSON value without its heartbeat: `head + lastHeartbeat + tail`. */
+export type EncodedValue = { readonly head: string; readonly tail: string };
+
+/** A row's part of `InstanceReport`, with the wall ms of its last change. */
+export type RowReport = {
+  readonly status: InstanceReport['status'];
+  readonly reason: InstanceReport['reason'];
+  readonly sinceMs: number;
+};
+
+export type WriteReason =
+  | 'Registered'
+  | 'Refresh'
+  | 'NotReady'
+  | 'Terminating'
+  | 'Deselected'
+  | 'SpecChange'
+  | 'Handover';
+
+export interface Row extends Timed<Row> {
+  readonly key: InstanceKey;
+  readonly instanceId: string;
+  /** Place in the refresh interval, [0, 1). */
+  readonly fraction: number;
+  wish: Wish;
+  /** Nobody wishes for this key any more; the row goes when nothing is left to do. */
+  farewell: boolean;
+  /** The value as it should read now (status included), without the heartbeat. */
+  text: EncodedValue;
+  observed: Observed;
+  /** Wall ms printed in the last `lastHeartbeat` known of the key; the next one is larger, also after the key was gone. */
+  heartbeatMs: number;
+  /** Monotonic ms when the wish last changed between live and away, or was first made; `SETTLED` when that was written. */
+  wishedAtMs: number;
+  /** Monotonic ms of the next refresh; a `foreign` key, and one that should have lapsed, is looked at again then. */
+  refreshDueMs: number;
+  /** In a batch or a read that is under way: it is scheduled again when that is settled. */
+  inFlight: boolean;
+  /** What people are told of the row, so that a change can be noticed and dated. */
+  report: RowReport;
+}
+
+/** `wishedAtMs` of a row whose wish was written as it is. */
+export const SETTLED = -1;
+
+export type Step =
+  | { readonly kind: 'write'; readonly reason: WriteReason; readonly lane: 'urgent' | 'refresh' }
+  | { readonly kind: 'purge'; readonly reason: WriteReason }
+  /** Ask the server what is there, then decide again. */
+  | { readonly kind: 'read' }
+  | { readonly kind: 'wait'; readonly untilMs: number }
+  /** Nothing to do until the wish changes. */
+  | { readonly kind: 'rest' };
+
+/**
+ * The next step for a row at monotonic `nowMs`.
+ *
+ *   wish          | unknown | none            | ours                                   | foreign
+ *   --------------+---------+-----------------+----------------------------------------+----------------------------
+ *   live          | read    | write           | changed: write; due: refresh; else wait| read when due (Adopt: write)
+ *   away, Mark..  | read    | rest            | ACTIVE: write UNHEALTHY; else rest     | rest
+ *   away, Lapse   | read    | rest            | wait for the lapse                     | rest
+ *   away, Remove  | read    | rest            | purge                                  | rest
+ */
+export const nextStep = (row: Row, nowMs: number): Step => {
+  const { observed, wish } = row;
+  if (observed.kind === 'unknown') return { kind: 'read' };
+  if (wish.state.kind === 'live') return liveStep(row, observed, nowMs);
+  if (observed.kind !== 'ours') return { kind: 'rest' };
+  const lapsesAtMs = Math.max(observed.writtenAtMs + observed.ttlMs + LAPSE_SLACK_MS, row.refreshDueMs);
+  const untilLapse: Step = nowMs < lapsesAtMs ? { kind: 'wait', untilMs: lapsesAtMs } : { kind: 'read' };
+  switch (wish.whenNotReady) {
+    case 'Lapse':
+      return untilLapse;
+    case 'Remove':
+      return { kind: 'purge', reason: awayReason(wish) };
+    case 'MarkUnhealthy':
+      return observed.status === 'UNHEALTHY' ? untilLapse : { kind: 'write', reason: awayReason(wish), lane: 'urgent' };
+  }
+};
+
+const liveStep = (row: Row, observed: Exclude<Observed, { kind: 'unknown' }>, nowMs: number): Step => {
+  const { wish, refreshDueMs } = row;
+  switch (observed.kind) {
+    case 'none':
+      return { kind: 'write', reason: 'Registered', lane: 'urgent' };
+    case 'foreign':
+      if (wish.adopt) return { kind: 'write', reason: 'Handover', lane: 'urgent' };
+      return refreshDueMs <= nowMs ? { kind: 'read' } : { kind: 'wait', untilMs: refreshDueMs };
+    case 'ours': {
+      const changed = observed.text !== undefined && !sameText(observed.text, row.text);
+      if (observed.status === 'UNHEALTHY') return { kind: 'write', reason: 'Registered', lane: 'urgent' };
+      if (changed || observed.ttlMs !== wish.ttlMs) return { kind: 'write', reason: 'SpecChange', lane: 'urgent' };
+      return refreshDueMs <= nowMs
+        ? { kind: 'write', reason: 'Refresh', lane: 'refresh' }
+        : { kind: 'wait', untilMs: refreshDueMs };
+    }
+  }
+};
+
+/** A key is gone at most this long after its TTL ran out: 340 ms measured, and some air. */
+export const LAPSE_SLACK_MS = 500;
+
+/** What people are told of a row. A live key is what the server acknowledged, not what we mean to write. */
+export const reportOf = (row: Row, nowMs: number): Pick<RowReport, 'status' | 'reason'> => {
+  const { observed, wish } = row;
+  const stands = observed.kind === 'ours' && nowMs < observed.writtenAtMs + observed.ttlMs + LAPSE_SLACK_MS;
+  if (stands) return { status: observed.status, reason: wish.state.kind === 'away' ? wish.state.reason : undefined };
+  if (wish.state.kind === 'away') return { status: 'Pending', reason: wish.state.reason };
+  if (observed.kind === 'foreign') return { status: 'Conflict', reason: 'HeldByAnother' };
+  return { status: 'Pending', reason: observed.kind === 'ours' ? 'Lapsed' : 'Registering' };
+};
+
+export const sameText = (a: EncodedValue, b: EncodedValue): boolean => a.head === b.head && a.tail === b.tail;
+
+const awayReason = (wish: Wish): WriteReason => {
+  if (wish.state.kind === 'live') return 'Refresh';
+  switch (wish.state.reason) {
+    case 'PodNotReady':
+      return 'NotReady';
+    case 'Terminating':
+      return 'Terminating';
+    case 'Suspended':
+    case 'Deselected':
+      return 'Deselected';
+  }
+};
