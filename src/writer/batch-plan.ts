@@ -1,0 +1,50 @@
+// From the writes the table hands out to the messages of a batch: subject, headers, the value with its heartbeat.
+// Pure but for the text it encodes. One batch is the lock's renewal and at most 499 keys.
+
+import { formatTimestamp, type HeartbeatOffset, instanceHeaders } from '../domain/service-instance.ts';
+import type { Write } from '../table/instance-table.ts';
+import type { BatchMessage, Revision } from './registry.ts';
+
+/** A batch holds at most 1,000 messages; half of it keeps a batch's time, and so an urgent row's wait, short. */
+export const KEYS_PER_BATCH = 499;
+/** How long the marker of a removed key stays, so that watchers that were away for less than it are told. */
+const REMOVAL_MARKER_SECONDS = 60;
+
+export type KeyMessage = { readonly write: Write; readonly message: BatchMessage; readonly heartbeatMs: number };
+
+export type PlanContext = {
+  readonly bucket: string;
+  readonly operatorId: string;
+  readonly offset: HeartbeatOffset;
+  readonly term: Revision;
+  readonly wallMs: number;
+  /** `wallMs` as it is printed: nearly all keys of a batch share it. */
+  readonly wallText: string;
+};
+
+export const planKey = (write: Write, context: PlanContext): KeyMessage => {
+  const { row } = write;
+  // Strictly increasing per key, also when the wall clock was set back.
+  const heartbeatMs = Math.max(context.wallMs, row.heartbeatMs + 1);
+  const heartbeat = heartbeatMs === context.wallMs ? context.wallText : formatTimestamp(heartbeatMs, context.offset);
+  const purge = write.operation === 'PURGE';
+  return {
+    write,
+    heartbeatMs,
+    message: {
+      subject: subjectOf(context.bucket, row.key),
+      expectedRevision: write.expectedRevision,
+      ttlSeconds: purge ? REMOVAL_MARKER_SECONDS : write.wish.ttlMs / 1_000,
+      operation: write.operation,
+      headerLines: instanceHeaders(context.operatorId, write.wish.pod, context.term, write.reason),
+      body: purge ? NO_BODY : Buffer.from(write.text.head + heartbeat + write.text.tail),
+    },
+  };
+};
+
+export const subjectOf = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
+
+/** All instance keys of the bucket in the dotted layout. */
+export const instanceFilter = (bucket: string): string => `$KV.${bucket}.service-instances.>`;
+
+const NO_BODY = new Uint8Array(0);

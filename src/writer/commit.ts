@@ -1,0 +1,175 @@
+// Sends one batch of a term and settles its rows. A refusal is taken apart here: which subject was it, is the term
+// lost, and what of the rest can be written at once. The term itself ends in `writer.ts`.
+
+import { formatTimestamp } from '../domain/service-instance.ts';
+import type { Write } from '../table/instance-table.ts';
+import type { Observed, Row } from '../table/row.ts';
+import { type KeyMessage, type PlanContext, planKey, subjectOf } from './batch-plan.ts';
+import type { WriterContext } from './context.ts';
+import { type JudgeContext, judge } from './judge.ts';
+import { lockSubject, renewal, type Term, UNSTOPPABLE } from './lock.ts';
+import type { BatchMessage, CommitOutcome, RejectReason, Revision, StoredMessage } from './registry.ts';
+
+/** A value that the server will not have is tried again so often, for the bucket's limits may be changed. */
+const FAULTY_AGAIN_MS = 60_000;
+
+export type CommitResult =
+  | { readonly kind: 'settled' }
+  /** Nothing was written; the rows wait to be taken again. */
+  | { readonly kind: 'retry'; readonly description: string }
+  | { readonly kind: 'rejected'; readonly reason: RejectReason; readonly description: string }
+  /** The lock is not as we left it, or an outcome is unknown: only a new term can tell what is in the stream. */
+  | { readonly kind: 'over'; readonly why: string };
+
+/** Renews the lock and writes the rows taken; rows that others changed meanwhile are judged and taken out. */
+export const commitWrites = async (
+  context: WriterContext,
+  term: Term,
+  taken: readonly Write[],
+  signal: AbortSignal,
+): Promise<CommitResult> => {
+  let writes = taken;
+  // Each refusal takes at least one row out, the second one all that changed: three rounds settle any batch.
+  let refusals = 0;
+  for (;;) {
+    const plan = planContext(context, term);
+    const keys = writes.map((write) => planKey(write, plan));
+    const lock = renewal(
+      lockSubject(context.bucket, context.operatorId),
+      term.lockRevision,
+      context.replicaId,
+      term.number,
+    );
+    const { outcome, sentAtMs } = await send(context, lock, keys);
+    switch (outcome.kind) {
+      case 'committed':
+        settle(context, term, keys, outcome.lastRevision, sentAtMs);
+        return { kind: 'settled' };
+      case 'retry':
+        context.table.release(writes);
+        return { kind: 'retry', description: outcome.description };
+      case 'rejected': {
+        const { reason, description, subject } = outcome;
+        const faulty = writes.find((write) => subjectOf(context.bucket, write.row.key) === subject);
+        if (faulty === undefined) {
+          context.table.release(writes);
+          return outcome;
+        }
+        // One value that cannot be stored is no reason for the others to lapse.
+        context.log.warn({ key: faulty.row.key, reason, description }, 'a key cannot be written');
+        context.table.putOff(faulty, FAULTY_AGAIN_MS);
+        writes = writes.filter((write) => write !== faulty);
+        break;
+      }
+      case 'unknown':
+        return { kind: 'over', why: `outcome of a batch unknown: ${outcome.description}` };
+      case 'conflict': {
+        if (refusals >= 3) return { kind: 'over', why: 'a batch was refused again and again' };
+        const left = await takeOutChanged(context, term, writes, refusals === 0 ? outcome.actualRevision : 0, signal);
+        if (left === undefined) return { kind: 'over', why: 'the lock was taken by another replica or removed' };
+        refusals += 1;
+        writes = left;
+      }
+    }
+  }
+};
+
+const send = async (
+  context: WriterContext,
+  lock: BatchMessage,
+  keys: readonly KeyMessage[],
+): Promise<{ outcome: CommitOutcome; sentAtMs: number }> => {
+  const sentAtMs = context.clock.monotonicMs();
+  const outcome = await context.registry.commit([lock, ...keys.map((key) => key.message)], UNSTOPPABLE);
+  context.observer.batch(outcome.kind, keys.length, context.clock.monotonicMs() - sentAtMs);
+  return { outcome, sentAtMs };
+};
+
+const settle = (
+  context: WriterContext,
+  term: Term,
+  keys: readonly KeyMessage[],
+  lastRevision: Revision,
+  sentAtMs: number,
+): void => {
+  // Sequences are consecutive: the lock is the first of 1 + keys messages.
+  const lockRevision = lastRevision - keys.length;
+  term.lockRevision = lockRevision;
+  term.renewedAtMs = sentAtMs;
+  const nowMs = context.clock.monotonicMs();
+  keys.forEach(({ write, heartbeatMs }, index) => {
+    context.observer.written(write);
+    context.table.written(write, lockRevision + 1 + index, heartbeatMs, nowMs);
+  });
+};
+
+/**
+ * Finds who changed what a refused batch expected. The server names one subject by its revision; where that does not
+ * lead to it (0: the subject is empty), all of the batch's subjects are read. Undefined: it was the lock.
+ */
+const takeOutChanged = async (
+  context: WriterContext,
+  term: Term,
+  writes: readonly Write[],
+  actualRevision: Revision,
+  signal: AbortSignal,
+): Promise<readonly Write[] | undefined> => {
+  const { bucket, registry } = context;
+  const lock = lockSubject(bucket, context.operatorId);
+  if (actualRevision > 0) {
+    const message = await registry.readRevision(actualRevision, signal);
+    if (message?.subject === lock) return undefined;
+    const changed = writes.find((write) => subjectOf(bucket, write.row.key) === message?.subject);
+    if (changed !== undefined) {
+      settleChanged(context, term, changed, message);
+      return writes.filter((write) => write !== changed);
+    }
+  }
+  const [lockMessage, ...messages] = await registry.read(
+    [lock, ...writes.map((write) => subjectOf(bucket, write.row.key))],
+    signal,
+  );
+  if (lockMessage?.revision !== term.lockRevision) return undefined;
+  return writes.filter((write, index) => {
+    const message = messages[index];
+    const unchanged = expectationHolds(write, message);
+    if (!unchanged) settleChanged(context, term, write, message);
+    return unchanged;
+  });
+};
+
+const expectationHolds = (write: Write, message: StoredMessage | undefined): boolean =>
+  (message?.revision ?? 0) === write.expectedRevision;
+
+const settleChanged = (context: WriterContext, term: Term, write: Write, message: StoredMessage | undefined): void => {
+  const observed = judge(message, write.row.wish.pod, judgeContext(context, term));
+  learn(context, write.row, observed);
+};
+
+/** Puts what the stream was found to hold into the table, and tells what of it is news. */
+export const learn = (context: WriterContext, row: Row, observed: Observed): void => {
+  const before = row.observed.kind;
+  const live = row.wish.state.kind === 'live';
+  context.table.observe(row, observed);
+  if (before === 'ours' && live && observed.kind === 'none') context.observer.lapsed(row);
+  if (before !== 'foreign' && observed.kind === 'foreign') context.observer.conflict(row);
+};
+
+/** What judging stored messages needs, at this moment of a term. */
+export const judgeContext = (context: WriterContext, term: Term): JudgeContext => {
+  const nowMs = context.clock.monotonicMs();
+  return { operatorId: context.operatorId, nowMs, serverWallMs: term.serverEpochMs + nowMs };
+};
+
+/** What planning the messages of a batch needs, at this moment of a term. */
+export const planContext = (context: WriterContext, term: Term): PlanContext => {
+  const wallMs = context.clock.wallMs();
+  return {
+    bucket: context.bucket,
+    operatorId: context.operatorId,
+    offset: context.offset,
+    term: term.number,
+    wallMs,
+    wallText: formatTimestamp(wallMs, context.offset),
+  };
+};

@@ -1,0 +1,43 @@
+// What the parts of the writer share: the ports, the identity of this replica, and where outcomes are told.
+
+import type { Clock, Random } from '../clock.ts';
+import type { HeartbeatOffset } from '../domain/service-instance.ts';
+import type { WhenNotReady } from '../domain/service-registration.ts';
+import type { Log } from '../log.ts';
+import type { InstanceTable, Write } from '../table/instance-table.ts';
+import type { Row } from '../table/row.ts';
+import type { CommitOutcome, Registry } from './registry.ts';
+
+export type WriterContext = {
+  readonly registry: Registry;
+  readonly table: InstanceTable;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly bucket: string;
+  readonly operatorId: string;
+  /** This process, for the lock: unique per start. */
+  readonly replicaId: string;
+  readonly offset: HeartbeatOffset;
+  /** The cluster's views are complete and every row they ask for is in the table. */
+  readonly ready: () => boolean;
+  /** The views were proved right a moment ago; else what they do not show may live all the same. */
+  readonly fresh: () => boolean;
+  /** False: the row's pod has been out of sight for so long that its key is left to lapse. */
+  readonly mayKeep: (row: Row) => boolean;
+  /** What to do with the key of a pod that is gone, by the settings of its service. */
+  readonly whenNotReady: (namespace: string, serviceName: string) => WhenNotReady;
+  readonly observer: WriterObserver;
+};
+
+export type WriterObserver = {
+  /** A write of a key was acknowledged; the row still shows what was observed before. */
+  written(write: Write): void;
+  /** A batch, with its keys and the ms from sending to the answer. */
+  batch(outcome: CommitOutcome['kind'], keys: number, tookMs: number): void;
+  /** A key that should have stood was found gone. */
+  lapsed(row: Row): void;
+  /** So many that should have stood were found gone at the start of a term. */
+  lapsedMeanwhile(keys: number): void;
+  conflict(row: Row): void;
+};

@@ -1,0 +1,110 @@
+// Whether the registry can be written, as people are told: one record of the last word from the bucket check and from
+// the batches. A passing hiccup is no news: silence is told only after a while.
+
+import type { Clock } from '../clock.ts';
+import type { RegistryHealth } from '../domain/registration-status.ts';
+import type { Log } from '../log.ts';
+import type { BucketReport, RejectReason } from './registry.ts';
+
+/** Shorter silences are the ordinary fail-over of a NATS cluster. */
+const UNAVAILABLE_AFTER_MS = 5_000;
+
+const REASONS: Readonly<Record<RejectReason, 'RegistryDenied' | 'RegistryFull' | 'RegistryUnsupported'>> = {
+  Denied: 'RegistryDenied',
+  Full: 'RegistryFull',
+  TooLarge: 'RegistryUnsupported',
+  Unsupported: 'RegistryUnsupported',
+  NoStream: 'RegistryUnsupported',
+  Other: 'RegistryUnsupported',
+};
+
+export class HealthRecord {
+  readonly #clock: Clock;
+  readonly #log: Log;
+  readonly #onChange: () => void;
+  #current: RegistryHealth = { kind: 'writable', maxAgeSeconds: 0 };
+  #maxAgeSeconds = 0;
+  #lastWellMs: number;
+  #everLed = false;
+  /** What broke it: only a batch can mend what a batch found, for a right may be missing that no check asks for. */
+  #brokenBy: 'check' | 'batch' | undefined;
+
+  constructor(clock: Clock, log: Log, onChange: () => void) {
+    this.#clock = clock;
+    this.#log = log;
+    this.#onChange = onChange;
+    this.#lastWellMs = clock.monotonicMs();
+  }
+
+  current(): RegistryHealth {
+    return this.#current;
+  }
+
+  /** No replica is known to have held the lock since this one started. */
+  get neverLed(): boolean {
+    return !this.#everLed;
+  }
+
+  led(): void {
+    this.#everLed = true;
+  }
+
+  /** A batch was acknowledged, by this replica or, as the lock shows, by another. */
+  well(): void {
+    this.#lastWellMs = this.#clock.monotonicMs();
+    this.#set({ kind: 'writable', maxAgeSeconds: this.#maxAgeSeconds });
+  }
+
+  /** A batch was not stored, though it may be later. */
+  trouble(description: string): void {
+    this.#silence(description, 'batch');
+  }
+
+  /** The registry could not be asked. */
+  unreachable(description: string): void {
+    this.#silence(description, 'check');
+  }
+
+  #silence(description: string, by: 'check' | 'batch'): void {
+    if (this.#clock.monotonicMs() - this.#lastWellMs < UNAVAILABLE_AFTER_MS) return;
+    this.#set({ kind: 'broken', reason: 'RegistryUnavailable', message: description }, by);
+  }
+
+  rejected(reason: RejectReason, description: string): void {
+    this.#set({ kind: 'broken', reason: REASONS[reason], message: description }, 'batch');
+  }
+
+  bucket(report: BucketReport): void {
+    switch (report.kind) {
+      case 'usable':
+        this.#maxAgeSeconds = report.maxAgeSeconds;
+        if (this.#brokenBy === 'check') this.well();
+        return;
+      case 'unsupported':
+        this.#set({ kind: 'broken', reason: 'RegistryUnsupported', message: report.reasons.join(' ') }, 'check');
+        return;
+      case 'missing':
+        this.#set({ kind: 'broken', reason: 'RegistryUnavailable', message: report.description }, 'check');
+        return;
+      case 'denied':
+        this.#set({ kind: 'broken', reason: 'RegistryDenied', message: report.description }, 'check');
+        return;
+      case 'unavailable':
+        this.unreachable(report.description);
+    }
+  }
+
+  #set(next: RegistryHealth, by?: 'check' | 'batch'): void {
+    const before = this.#current;
+    this.#current = next;
+    this.#brokenBy = by;
+    const same =
+      before.kind === next.kind &&
+      (before.kind === 'writable' || next.kind === 'writable' || before.reason === next.reason) &&
+      (before.kind === 'broken' || next.kind === 'broken' || before.maxAgeSeconds === next.maxAgeSeconds);
+    if (same) return;
+    if (next.kind === 'broken') this.#log.warn({ reason: next.reason, message: next.message }, 'registry not writable');
+    else if (before.kind === 'broken') this.#log.info({}, 'registry writable again');
+    this.#onChange();
+  }
+}

@@ -1,0 +1,43 @@
+// A key of ours in the stream whose pod nobody here wishes for: the pod went while nobody led. Pure: turns the stored
+// message into a wish to say farewell, from what the value and its owner header tell.
+
+import type { InstanceKey, Wish } from '../domain/instance.ts';
+import { parseInstanceKey } from '../domain/names.ts';
+import { objectKey } from '../domain/pod.ts';
+import { parseInstance, parseOwner } from '../domain/service-instance.ts';
+import type { WhenNotReady } from '../domain/service-registration.ts';
+import type { StoredMessage } from './registry.ts';
+
+export type Orphan = { readonly wish: Wish; readonly instanceId: string; readonly key: InstanceKey };
+
+/** Undefined for what is not ours, or cannot be read as a value of ours: that is left to lapse. */
+export const orphanOf = (
+  message: StoredMessage,
+  bucket: string,
+  operatorId: string,
+  whenNotReady: (namespace: string, serviceName: string) => WhenNotReady,
+): Orphan | undefined => {
+  const owner = parseOwner(message.headers['Rollcall-Owner'] ?? '');
+  if (message.operation !== 'PUT' || owner?.operatorId !== operatorId) return undefined;
+  const parts = parseInstanceKey(message.subject.slice(`$KV.${bucket}.`.length));
+  const value = parseInstance(message.body);
+  if (parts === undefined || value === undefined) return undefined;
+  const ttlMs = (message.ttlSeconds ?? 0) * 1_000;
+  return {
+    instanceId: parts.instanceId,
+    key: parts.key,
+    wish: {
+      pod: { namespace: owner.namespace, name: owner.name, uid: owner.uid },
+      registration: objectKey(owner.namespace, parts.serviceName),
+      serviceName: parts.serviceName,
+      instanceIdMode: 'Generated',
+      whenNotReady: whenNotReady(owner.namespace, parts.serviceName),
+      adopt: false,
+      ttlMs: Math.max(ttlMs, 1_000),
+      intervalMs: Math.max(ttlMs / 3, 1_000),
+      content: value.content,
+      state: { kind: 'away', reason: 'Terminating' },
+      podCreatedAtMs: 0,
+    },
+  };
+};

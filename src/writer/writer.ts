@@ -1,0 +1,295 @@
+// The writer: stands by until it holds the lock, then makes the registry agree with the table, one fenced batch at a
+// time, until it is told to stop, is refused, or has not been acknowledged for too long. One loop, one batch in flight.
+//
+//   standing by --lock lapses or is released, taken--> reading back --> writing --stop--> lock released in a last batch
+//        ^                                                 |               |
+//        +--- refused, fenced, outcome unknown, stream made anew, purged --+
+
+import type { RegistryHealth } from '../domain/registration-status.ts';
+import { Wakeup } from '../wakeup.ts';
+import { KEYS_PER_BATCH, planKey, subjectOf } from './batch-plan.ts';
+import { commitWrites, judgeContext, learn, planContext } from './commit.ts';
+import type { WriterContext } from './context.ts';
+import { elect } from './election.ts';
+import { HealthRecord } from './health.ts';
+import { judge } from './judge.ts';
+import { FENCE_MS, holderOf, lockSubject, RENEW_EVERY_MS, release, type Term, UNSTOPPABLE } from './lock.ts';
+import { RegistryError } from './registry.ts';
+import { takeOver } from './take-over.ts';
+
+const RETRY_FLOOR_MS = 50;
+const RETRY_CEILING_MS = 1_000;
+/** New keys that waited for room are taken up so much later at most. */
+const CREATES_TURN_MS = 500;
+/** How often the stream is asked whether it is still the one we filled. */
+const INSPECT_EVERY_MS = 1_000;
+
+export type Voice = 'leader' | 'last' | 'substitute' | 'silent';
+
+export class Writer {
+  readonly #context: WriterContext;
+  readonly #bell: Wakeup;
+  readonly #health: HealthRecord;
+  #term: Term | undefined;
+  #holder: string | undefined;
+  #wasLast = false;
+
+  constructor(context: WriterContext, onHealth: () => void) {
+    this.#context = context;
+    this.#bell = new Wakeup(context.clock);
+    this.#health = new HealthRecord(context.clock, context.log, onHealth);
+    context.registry.onConnectionChange(() => this.#bell.ring());
+  }
+
+  /** Something urgent is in the table. */
+  wake(): void {
+    this.#bell.ring();
+  }
+
+  get leading(): boolean {
+    return this.#term !== undefined;
+  }
+
+  /**
+   * Whether this replica speaks for the installation. `leader`: it leads. `last`: it led last, and nobody else is known
+   * to lead since. `substitute`: nobody is known to have led and the registry cannot be written, which somebody has to
+   * say.
+   */
+  get voice(): Voice {
+    if (this.leading) return 'leader';
+    // Cut off from the registry, it goes on seeing itself as the holder.
+    const noOther = this.#holder === undefined || this.#holder === this.#context.replicaId;
+    if (noOther && this.#wasLast) return 'last';
+    return this.#health.neverLed && this.#health.current().kind === 'broken' ? 'substitute' : 'silent';
+  }
+
+  get term(): number | undefined {
+    return this.#term?.number;
+  }
+
+  health(): RegistryHealth {
+    return this.#health.current();
+  }
+
+  /** Runs until the signal aborts; then the lock is released, with what is urgent, in a last batch. */
+  async run(signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      const { term, following } = await this.#standBy(signal);
+      if (term !== undefined) await this.#lead(term, signal);
+      await following;
+    }
+  }
+
+  /**
+   * Waits for the lock, following it so that its lapse is known at once. Only until it is ours: a leader learns from
+   * refusals, and a consumer on the stream costs the server a seventh more on every message written.
+   */
+  async #standBy(signal: AbortSignal): Promise<{ term: Term | undefined; following: Promise<void> }> {
+    const taken = new AbortController();
+    const following = this.#context.registry.follow(
+      lockSubject(this.#context.bucket, this.#context.operatorId),
+      (message) => {
+        this.#noteHolder(message.operation === 'PUT' ? holderOf(message) : undefined);
+        if (message.operation !== 'PUT') this.#bell.ring();
+      },
+      AbortSignal.any([signal, taken.signal]),
+    );
+    const term = await elect(
+      this.#context,
+      this.#bell,
+      {
+        bucket: (report) => this.#health.bucket(report),
+        holder: (replicaId) => this.#noteHolder(replicaId),
+        trouble: (description) => this.#health.unreachable(description),
+        rejected: (reason, description) => this.#health.rejected(reason, description),
+      },
+      signal,
+    );
+    taken.abort();
+    return { term, following };
+  }
+
+  async #lead(term: Term, stop: AbortSignal): Promise<void> {
+    const { log, table } = this.#context;
+    const over = new AbortController();
+    const abort = () => over.abort();
+    stop.addEventListener('abort', abort, { once: true });
+    if (stop.aborted) abort();
+    let why = 'stopping';
+    const inspecting = this.#inspect(term, over.signal).then((reason) => {
+      if (reason === undefined) return;
+      why = reason;
+      over.abort();
+      this.#bell.ring();
+    });
+    try {
+      const ended = await this.#serve(term, over.signal);
+      if (ended !== undefined) why = ended;
+      if (stop.aborted) await this.#release(term);
+    } finally {
+      stop.removeEventListener('abort', abort);
+      over.abort();
+      table.stopLeading();
+      this.#term = undefined;
+      log.info({ term: term.number, why }, 'no longer leading');
+    }
+    await inspecting;
+  }
+
+  /** Reads back, then writes. Returns why the term is over, undefined when the signal aborted. */
+  async #serve(term: Term, signal: AbortSignal): Promise<string | undefined> {
+    const { log, clock } = this.#context;
+    const startedAtMs = clock.monotonicMs();
+    try {
+      const found = await takeOver(this.#context, term, () => this.#renewIfDue(term, signal), signal);
+      this.#term = term;
+      this.#wasLast = true;
+      this.#health.led();
+      log.info({ term: term.number, ...found, tookMs: Math.round(clock.monotonicMs() - startedAtMs) }, 'leading');
+      return await this.#write(term, signal);
+    } catch (error) {
+      if (!(error instanceof RegistryError) && !(error instanceof TermOver)) throw error;
+      // What a stop interrupts is no trouble.
+      if (signal.aborted) return undefined;
+      if (error instanceof RegistryError) this.#health.unreachable(error.message);
+      return error.message;
+    }
+  }
+
+  /** The write loop. Returns why the term is over, undefined when the signal aborted. */
+  async #write(term: Term, signal: AbortSignal): Promise<string | undefined> {
+    const { table, clock, random, mayKeep } = this.#context;
+    let retryMs = RETRY_FLOOR_MS;
+    // A full bucket may still take what replaces something: new keys wait, and do not hold up the refreshes.
+    let createsFromMs = Number.NEGATIVE_INFINITY;
+    while (!signal.aborted) {
+      const nowMs = clock.monotonicMs();
+      if (nowMs - term.renewedAtMs > FENCE_MS) return 'no batch was acknowledged for 4 s';
+      const { writes, reads } = table.take(
+        KEYS_PER_BATCH,
+        (row) => mayKeep(row) && (row.observed.kind === 'ours' || nowMs >= createsFromMs),
+      );
+      if (reads.length > 0) await this.#read(term, reads, signal);
+      if (writes.length === 0 && nowMs - term.renewedAtMs < RENEW_EVERY_MS) {
+        if (reads.length > 0) continue;
+        const dueMs = Math.min(table.nextTickMs(), term.renewedAtMs + RENEW_EVERY_MS);
+        await this.#bell.wait(Math.max(1, dueMs - nowMs), signal);
+        continue;
+      }
+      const result = await commitWrites(this.#context, term, writes, signal);
+      switch (result.kind) {
+        case 'settled':
+          // It is well when the new keys had their turn.
+          if (nowMs > createsFromMs + CREATES_TURN_MS) this.#health.well();
+          retryMs = RETRY_FLOOR_MS;
+          break;
+        case 'over':
+          return result.why;
+        case 'rejected':
+          this.#health.rejected(result.reason, result.description);
+          if (result.reason === 'NoStream') return result.description;
+          if (result.reason === 'Full' && writes.some(({ row }) => row.observed.kind !== 'ours')) {
+            createsFromMs = clock.monotonicMs() + RETRY_CEILING_MS;
+            break;
+          }
+          await clock.sleep(RETRY_CEILING_MS, signal);
+          // The lock may be all that is accepted; without it the next term would begin with the same.
+          await this.#renewIfDue(term, signal);
+          break;
+        case 'retry':
+          this.#health.trouble(result.description);
+          await clock.sleep(retryMs * (0.5 + random()), signal);
+          retryMs = Math.min(retryMs * 2, RETRY_CEILING_MS);
+      }
+    }
+    return undefined;
+  }
+
+  /** Asks what is under keys of which nothing is known. */
+  async #read(
+    term: Term,
+    rows: ReturnType<WriterContext['table']['take']>['reads'],
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { registry, table, bucket } = this.#context;
+    try {
+      const messages = await registry.read(
+        rows.map((row) => subjectOf(bucket, row.key)),
+        signal,
+      );
+      rows.forEach((row, index) => {
+        learn(this.#context, row, judge(messages[index], row.wish.pod, judgeContext(this.#context, term)));
+      });
+    } catch (error) {
+      table.releaseReads(rows);
+      throw error;
+    }
+  }
+
+  /** The lock alone, while the read-back of a large bucket goes on. */
+  async #renewIfDue(term: Term, signal: AbortSignal): Promise<void> {
+    if (this.#context.clock.monotonicMs() - term.renewedAtMs < RENEW_EVERY_MS) return;
+    const result = await commitWrites(this.#context, term, [], signal);
+    if (result.kind !== 'settled') throw new TermOver(result.kind === 'over' ? result.why : result.description);
+  }
+
+  /** Watches over the stream itself. Returns the reason when it is no longer the one this term filled. */
+  async #inspect(term: Term, signal: AbortSignal): Promise<string | undefined> {
+    const { registry, table, clock } = this.#context;
+    while (!signal.aborted) {
+      await clock.sleep(INSPECT_EVERY_MS, signal);
+      if (signal.aborted) return undefined;
+      const { ours } = table;
+      const report = await registry.inspect(signal);
+      if (signal.aborted || report.kind === 'unavailable') continue;
+      this.#health.bucket(report);
+      if (report.kind !== 'usable') return `the bucket is ${report.kind}`;
+      if (report.incarnation !== term.incarnation) return 'the stream was made anew';
+      if (report.lastRevision < term.number) return 'the stream lost its newest messages';
+      if (report.messages >= ours) continue;
+      // Keys that are about to lapse are among ours; asking every row takes 45 ms per 100,000, so only now.
+      const standing = table.standing();
+      const again = await registry.inspect(signal);
+      if (again.kind !== 'usable' || again.messages >= standing) continue;
+      return `the stream holds ${again.messages} messages where ${standing} keys stood`;
+    }
+    return undefined;
+  }
+
+  /** A planned end: the lock goes with the last urgent writes, so that the next replica leads at once. */
+  async #release(term: Term): Promise<void> {
+    const { table, registry, clock, bucket, operatorId, replicaId, log, observer } = this.#context;
+    if (clock.monotonicMs() - term.renewedAtMs > FENCE_MS) return;
+    const subject = lockSubject(bucket, operatorId);
+    const plan = planContext(this.#context, term);
+    let keys = table.takeUrgent(KEYS_PER_BATCH).map((write) => planKey(write, plan));
+    let lock = release(subject, term.lockRevision, replicaId, term.number);
+    let outcome = await registry.commit([lock, ...keys.map((key) => key.message)], UNSTOPPABLE);
+    if (outcome.kind === 'conflict') {
+      // Somebody changed one of the keys, or a batch without an answer was stored after all: the lock is what matters.
+      const [message] = await registry.read([subject], UNSTOPPABLE).catch(() => []);
+      if (message?.operation !== 'PUT' || holderOf(message) !== replicaId) return;
+      keys = [];
+      lock = release(subject, message.revision, replicaId, term.number);
+      outcome = await registry.commit([lock], UNSTOPPABLE);
+    }
+    if (outcome.kind === 'committed') {
+      for (const { write } of keys) observer.written(write);
+      log.info({ term: term.number, keys: keys.length }, 'lock released');
+    } else {
+      log.warn({ term: term.number, outcome }, 'lock not released; it lapses by itself');
+    }
+  }
+
+  #noteHolder(holder: string | undefined): void {
+    this.#holder = holder;
+    if (holder === undefined) return;
+    this.#health.led();
+    if (holder === this.#context.replicaId) return;
+    this.#wasLast = false;
+    this.#health.well();
+  }
+}
+
+/** The term ended in the middle of something. */
+class TermOver extends Error {}
