@@ -1,0 +1,138 @@
+// Proves, while a watch says nothing, that it has nothing to say. Resource versions are counted for the whole cluster,
+// so a newer list version alone tells nothing about our resource; and an API server that answers GETs may still have
+// lost our stream, or its own (F11). So the proof is made of two answers:
+//
+// 1. `GET ?limit=1` without a version is a consistent read: it returns the version R that the cluster had reached.
+//    When our stream has been at R already, every change up to R has come to us: proven.
+// 2. Else a second, short watch is opened from where our stream stands. The consistent read has made the server's
+//    watch cache catch up with R, so within two seconds (2 s before its timeout) the short watch says either
+//      - a bookmark at R or later and no event: nothing happened to our resource up to there: proven; or
+//      - an event: our stream must bring it as well within a moment, or it is behind: `behind`; or
+//      - nothing: watches are silent: no proof, and the view grows old.
+//
+// The short watch takes no notice of a selector that only leaves out namespaces: events of those say as well how far the
+// server has come. (Where it must be filtered, a server that has just left out an event sends no bookmark for it.)
+//
+// API servers before 1.34 may send no bookmark here, as a limited read does not move their watch cache. So silence to
+// the end of the short watch counts as proof until the server has shown once that it does send one.
+
+import type { Clock } from '../clock.ts';
+import { ApiError, type ApiTransport, type Query, successful, textField } from './api-transport.ts';
+import { LinkedAbort } from './linked-abort.ts';
+import { reaches } from './resource-version.ts';
+import { decodeWatch } from './watch-decoder.ts';
+
+export type Freshness =
+  /** Everything that happened up to `resourceVersion`, which was current at `asOfMs`, is known to the caller. */
+  | { readonly kind: 'proven'; readonly asOfMs: number; readonly resourceVersion: string }
+  /** There is an event, at `resourceVersion`, that the caller's stream had not brought when asked. */
+  | { readonly kind: 'behind'; readonly resourceVersion: string }
+  /** The server answers, but its watches say nothing. */
+  | { readonly kind: 'silent' }
+  /** The server does not answer, or refuses. */
+  | { readonly kind: 'unanswered'; readonly error: ApiError };
+
+/** The bookmark comes 2 s before the timeout, on a tick of one second. */
+const PROBE_TIMEOUT_SECONDS = 3;
+const PROBE_PATIENCE_MS = 5_000;
+const GET_TIMEOUT_MS = 4_000;
+
+export class FreshnessProbe {
+  readonly #transport: ApiTransport;
+  readonly #clock: Clock;
+  readonly #path: string;
+  readonly #selectors: Query;
+  readonly #excluded: ReadonlySet<string>;
+  #bookmarksSeen = false;
+
+  constructor(options: { transport: ApiTransport; clock: Clock; path: string; selectors: Query }) {
+    this.#transport = options.transport;
+    this.#clock = options.clock;
+    this.#path = options.path;
+    const excluded = excludedNamespaces(options.selectors);
+    this.#selectors = excluded === undefined ? options.selectors : {};
+    this.#excluded = excluded ?? new Set();
+  }
+
+  /** `standsAt` is asked whenever the place of the caller's stream matters, as the stream may move meanwhile. */
+  async probe(standsAt: () => string, signal: AbortSignal): Promise<Freshness> {
+    try {
+      const asOfMs = this.#clock.monotonicMs();
+      const current = await this.#currentVersion(signal);
+      if (reaches(standsAt(), current)) return { kind: 'proven', asOfMs, resourceVersion: current };
+      return await this.#ask(standsAt(), current, asOfMs, signal);
+    } catch (cause) {
+      const error = ApiError.fromFailure('freshness probe', cause);
+      // The stream stands where the server's memory no longer reaches: whatever it missed, it will never bring.
+      if (error.kind === 'gone') return { kind: 'silent' };
+      return { kind: 'unanswered', error };
+    }
+  }
+
+  async #currentVersion(signal: AbortSignal): Promise<string> {
+    const response = await this.#transport.request({
+      method: 'GET',
+      path: this.#path,
+      query: { ...this.#selectors, limit: 1 },
+      timeoutMs: GET_TIMEOUT_MS,
+      signal,
+    });
+    const version = textField(successful(response).body, 'metadata', 'resourceVersion');
+    if (version === undefined) throw new ApiError('transient', 'a list without resourceVersion');
+    return version;
+  }
+
+  async #ask(from: string, current: string, asOfMs: number, signal: AbortSignal): Promise<Freshness> {
+    const stop = new LinkedAbort(signal);
+    const patience = this.#clock.sleep(PROBE_PATIENCE_MS, stop.signal).then(() => stop.abort());
+    try {
+      const stream = await this.#transport.stream({
+        path: this.#path,
+        query: {
+          ...this.#selectors,
+          watch: 1,
+          resourceVersion: from,
+          allowWatchBookmarks: true,
+          timeoutSeconds: PROBE_TIMEOUT_SECONDS,
+        },
+        timeoutMs: GET_TIMEOUT_MS,
+        shared: true,
+        signal: stop.signal,
+      });
+      if (stream.status !== 200) throw ApiError.fromStatus(stream.status, stream.headers, stream.errorBody);
+      const openedAtMs = this.#clock.monotonicMs();
+      // Read to the end even when the answer is known: a stream that is cut costs its connection.
+      let answer: Freshness | undefined;
+      for await (const event of decodeWatch(stream.body, this.#clock)) {
+        if (answer !== undefined) continue;
+        const { resourceVersion } = event;
+        if (event.kind === 'bookmark') this.#bookmarksSeen ||= reaches(resourceVersion, current);
+        else if (!this.#excluded.has(textField(event.object, 'metadata', 'namespace') ?? '')) {
+          answer = { kind: 'behind', resourceVersion };
+          continue;
+        }
+        if (reaches(resourceVersion, current)) answer = { kind: 'proven', asOfMs, resourceVersion };
+      }
+      return answer ?? this.#judgeSilence(asOfMs, from, this.#clock.monotonicMs() - openedAtMs);
+    } finally {
+      stop.abort();
+      await patience;
+    }
+  }
+
+  #judgeSilence(asOfMs: number, from: string, livedMs: number): Freshness {
+    const livedToItsEnd = livedMs >= (PROBE_TIMEOUT_SECONDS - 0.5) * 1_000 && livedMs < PROBE_PATIENCE_MS;
+    return livedToItsEnd && !this.#bookmarksSeen
+      ? { kind: 'proven', asOfMs, resourceVersion: from }
+      : { kind: 'silent' };
+  }
+}
+
+/** The namespaces that a selector leaves out, when it does nothing else; undefined when it does. */
+function excludedNamespaces(selectors: Query): ReadonlySet<string> | undefined {
+  const { fieldSelector = '', ...others } = selectors;
+  if (Object.keys(others).length > 0) return undefined;
+  const terms = String(fieldSelector).split(',');
+  const excluded = terms.map((term) => /^metadata\.namespace!=([^,=]+)$/.exec(term)?.[1]);
+  return excluded.some((namespace) => namespace === undefined) ? undefined : new Set(excluded.map(String));
+}

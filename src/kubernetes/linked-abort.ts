@@ -1,0 +1,28 @@
+// An abort signal that follows another one and can also be aborted by itself. `AbortSignal.any` does the same, but keeps
+// 350 bytes for ever on a long-lived signal for each one whose listeners were left in place (measured on Node 24).
+
+export class LinkedAbort {
+  readonly #outer: AbortSignal;
+  readonly #own = new AbortController();
+  readonly #follow = () => this.abort();
+
+  constructor(outer: AbortSignal) {
+    this.#outer = outer;
+    if (outer.aborted) this.#own.abort();
+    else outer.addEventListener('abort', this.#follow, { once: true });
+  }
+
+  get signal(): AbortSignal {
+    return this.#own.signal;
+  }
+
+  abort(): void {
+    this.release();
+    this.#own.abort();
+  }
+
+  /** Stops following, without aborting. */
+  release(): void {
+    this.#outer.removeEventListener('abort', this.#follow);
+  }
+}

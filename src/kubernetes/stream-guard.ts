@@ -1,0 +1,119 @@
+// Stands beside a watch while it is read: asks for proofs of freshness while the watch is silent, and gives it up when
+// it deserves it. Reads no event itself, and does not decide what comes after.
+
+import type { Clock } from '../clock.ts';
+import { CONFIRM_AFTER_MS } from '../domain/brake.ts';
+import type { Log } from '../log.ts';
+import type { FreshnessProbe } from './freshness.ts';
+import type { LinkedAbort } from './linked-abort.ts';
+import { reaches } from './resource-version.ts';
+
+export type StreamLimits = {
+  /** A stream without a byte for so long is replaced; bookmarks come about once a minute. */
+  readonly quietMs: number;
+  /** Without proof of freshness for so long a proof is asked for. */
+  readonly proofIntervalMs: number;
+  /** Watches that stay silent for so long, while the server answers otherwise, are given up for a list in pages. */
+  readonly silentMs: number;
+};
+
+export const STREAM_LIMITS: StreamLimits = { quietMs: 90_000, proofIntervalMs: 5_000, silentMs: 20_000 };
+
+/** A watch of one namespace cannot always be proven fresh in an idle cluster (see `freshness.ts`), and to list one is
+ * cheap: rather list too often than be called blind. */
+export const NAMESPACED_LIMITS: Partial<StreamLimits> = { silentMs: 10_000 };
+
+/**
+ * `quiet`: no byte for too long. `behind`: another watch saw an event that this one does not bring. `silent`: no watch
+ * says anything, though the server answers; do not trust a watch for the next list. `unconfirmed`: what the brake holds
+ * has been held for long enough that another list may decide.
+ */
+export type GivenUp = 'quiet' | 'behind' | 'silent' | 'unconfirmed';
+
+export type GuardedStream = {
+  readonly stop: LinkedAbort;
+  readonly openedAtMs: number;
+  lastByteAtMs: number;
+  /** True from the moment the view is equal to what the stream has brought. */
+  live: boolean;
+  givenUp: GivenUp | undefined;
+};
+
+export type GuardOptions = {
+  readonly stream: GuardedStream;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly path: string;
+  readonly limits: StreamLimits;
+  readonly probe: FreshnessProbe;
+  readonly source: { readonly lastProofAtMs: number; readonly held: { readonly sinceMs: number } | undefined };
+  /** Where the stream stands. */
+  readonly place: () => string | undefined;
+  /** The view was right as of `atMs`, and nothing happened to it up to `place`. */
+  readonly proven: (atMs: number, place: string) => void;
+  readonly count: (what: 'probes' | 'probesWithoutProof') => void;
+  readonly signal: AbortSignal;
+};
+
+/** An event that another watch has seen must come on ours within this, or ours is behind. */
+const CATCH_UP_MS = 2_000;
+const PROBE_PAUSE_MS = 1_000;
+/** A stream that was just opened, or is in the middle of something, may say it by itself. */
+const SETTLE_MS = 500;
+
+/** Runs until the signal aborts, or the stream is given up: then that is noted in it and its `stop` aborted. */
+export async function guardStream(options: GuardOptions): Promise<void> {
+  const { stream, clock, signal, source } = options;
+  const { quietMs, proofIntervalMs, silentMs } = options.limits;
+  const giveUp = (why: GivenUp) => {
+    stream.givenUp = why;
+    stream.stop.abort();
+  };
+  let silentSinceMs: number | undefined;
+  while (!signal.aborted) {
+    const now = clock.monotonicMs();
+    const quietForMs = now - stream.lastByteAtMs;
+    if (stream.live && quietForMs >= quietMs) return giveUp('quiet');
+    if (source.held !== undefined && now - source.held.sinceMs >= CONFIRM_AFTER_MS) return giveUp('unconfirmed');
+    if (!stream.live && quietForMs >= silentMs) return giveUp('silent');
+    const proofDueInMs = Math.max(proofIntervalMs - (now - source.lastProofAtMs), SETTLE_MS - quietForMs);
+    if (!stream.live || proofDueInMs > 0) {
+      silentSinceMs = undefined;
+      const dueInMs = stream.live ? proofDueInMs : Math.min(proofIntervalMs, silentMs - quietForMs);
+      await clock.sleep(Math.max(1, dueInMs), signal);
+      continue;
+    }
+    const verdict = await judge(options);
+    if (signal.aborted) return;
+    if (verdict === 'behind') return giveUp('behind');
+    if (verdict === 'proven') continue;
+    if (verdict !== 'silent') silentSinceMs = undefined;
+    else silentSinceMs ??= Math.max(source.lastProofAtMs, stream.lastByteAtMs);
+    if (silentSinceMs !== undefined && clock.monotonicMs() - silentSinceMs >= silentMs) return giveUp('silent');
+    await clock.sleep(PROBE_PAUSE_MS, signal);
+  }
+}
+
+async function judge(options: GuardOptions): Promise<'proven' | 'behind' | 'silent' | 'unanswered'> {
+  const { clock, log, path, probe, place, proven, count, signal } = options;
+  count('probes');
+  const freshness = await probe.probe(() => place() ?? '', signal);
+  if (freshness.kind !== 'proven') count('probesWithoutProof');
+  switch (freshness.kind) {
+    case 'proven':
+      proven(freshness.asOfMs, freshness.resourceVersion);
+      return 'proven';
+    case 'behind':
+      await clock.sleep(CATCH_UP_MS, signal);
+      return reaches(place() ?? '', freshness.resourceVersion) ? 'proven' : 'behind';
+    case 'silent':
+      return 'silent';
+    case 'unanswered':
+      if (signal.aborted) return 'unanswered';
+      log.debug({ path, error: freshness.error.message }, 'no proof of freshness');
+      await clock.sleep(freshness.error.retryAfterMs ?? 0, signal);
+      return 'unanswered';
+    default:
+      return freshness satisfies never;
+  }
+}
