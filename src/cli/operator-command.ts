@@ -1,0 +1,216 @@
+// `rollcall operator`: puts the operator together from its real parts and runs it until it is told to stop.
+
+import { hostname } from 'node:os';
+import type { Logger } from 'pino';
+import { systemClock, systemRandom } from '../clock.ts';
+import type { Config } from '../config.ts';
+import { allViews } from '../controllers/views.ts';
+import { parseOffset } from '../domain/service-instance.ts';
+import type { ApiTransport } from '../kubernetes/api-transport.ts';
+import { createCluster } from '../kubernetes/cluster-writer.ts';
+import { EventRecorder } from '../kubernetes/event-recorder.ts';
+import { awaitRights, operatorRights } from '../kubernetes/rights.ts';
+import { connectApi } from '../kubernetes/undici-transport.ts';
+import { watchCluster } from '../kubernetes/watch-cluster.ts';
+import { createNatsRegistry } from '../nats/registry.ts';
+import { Operator } from '../operator.ts';
+import { probeAnswer, serve } from '../telemetry/http.ts';
+import { createLogger } from '../telemetry/logger.ts';
+import { Metrics } from '../telemetry/metrics.ts';
+import { VERSION } from '../version.ts';
+
+/** After the first signal everything has this long to end in good order. */
+const STOP_WITHIN_MS = 10_000;
+
+/** Resolves with the exit code. */
+export const runOperator = async (config: Config): Promise<number> => {
+  const log = createLogger(config.logLevel, VERSION);
+  const stop = new AbortController();
+  for (const name of ['SIGTERM', 'SIGINT'] as const) {
+    process.once(name, () => {
+      log.info({ signal: name }, 'stopping');
+      stop.abort();
+    });
+  }
+  try {
+    return await Promise.race([run(config, log, stop).then(() => 0), overdue(stop.signal)]);
+  } catch (error) {
+    if (stop.signal.aborted) return 0;
+    const stack = error instanceof Error ? error.stack : undefined;
+    log.error({ error: error instanceof Error ? error.message : String(error), stack }, 'cannot run');
+    stop.abort();
+    return 1;
+  }
+};
+
+/** 1, when something has not ended long after it was told to. */
+const overdue = async (stop: AbortSignal): Promise<number> => {
+  await new Promise((resolve) => stop.addEventListener('abort', resolve, { once: true }));
+  await systemClock.sleep(STOP_WITHIN_MS, new AbortController().signal);
+  return 1;
+};
+
+const run = async (config: Config, log: Logger, stop: AbortController): Promise<void> => {
+  const { signal } = stop;
+  const clock = systemClock;
+  const metrics = new Metrics();
+  const api = await connectApi({
+    ...(config.kubeconfig === undefined ? {} : { kubeconfig: config.kubeconfig }),
+    ...(config.context === undefined ? {} : { context: config.context }),
+    clock,
+    version: VERSION,
+  });
+  const transport = counted(api, metrics);
+  const registry = createNatsRegistry({
+    bucket: config.bucket,
+    bucketPolicy: config.bucketPolicy,
+    replicas: config.bucketReplicas,
+    storage: config.bucketStorage,
+    clock,
+    log,
+    connectionOptions: {
+      servers: config.natsUrl,
+      credsFile: config.natsCreds,
+      nkeyFile: config.natsNkey,
+      user: config.natsUser,
+      passwordFile: config.natsPasswordFile,
+      tokenFile: config.natsTokenFile,
+      caFile: config.natsCa,
+      certFile: config.natsCert,
+      keyFile: config.natsKey,
+      tlsFirst: config.natsTlsFirst,
+      name: `rollcall ${hostname()}`,
+    },
+  });
+  // Outlives the stop: the lock is released, with what is urgent, over this connection.
+  const connection = new AbortController();
+  const connected = registry.start(connection.signal);
+  const offset = parseOffset(config.heartbeatOffset);
+  if (offset === undefined) throw new Error(`--heartbeat-offset ${config.heartbeatOffset} is no offset`);
+  const defaults = {
+    ttlSeconds: config.defaultTtl,
+    refreshIntervalSeconds: Math.min(config.defaultRefreshInterval, Math.floor(config.defaultTtl / 3)),
+    instanceId: config.defaultInstanceId,
+    whenNotReady: config.defaultWhenNotReady,
+    onConflict: config.defaultOnConflict,
+  };
+  const { views, watching } = watchCluster({
+    transport,
+    clock,
+    random: systemRandom,
+    log,
+    annotationPrefix: config.annotationPrefix,
+    excludeNamespaces: config.excludeNamespace,
+    defaults,
+    signal,
+  });
+  let operator: Operator | undefined;
+  let missing: readonly string[] = [];
+  const notReady = () => {
+    if (missing.length > 0) return `Kubernetes rights are missing: ${missing.join(', ')}`;
+    return operator === undefined ? 'starting' : operator.notReady;
+  };
+  await serve(config.metricsAddr, { '/metrics': () => scrape(metrics) }, signal);
+  await serve(
+    config.healthAddr,
+    { '/livez': () => probeAnswer(() => undefined), '/readyz': () => probeAnswer(notReady) },
+    signal,
+  );
+  const cluster = createCluster(transport);
+  const onMissing = (rights: readonly string[]) => {
+    missing = rights;
+    if (rights.length === 0) log.info({}, 'Kubernetes rights granted');
+    else log.error({ missing: rights }, 'Kubernetes rights are missing');
+  };
+  const asking = awaitRights(cluster, operatorRights(), clock, onMissing, signal);
+  const operatorId = config.operatorId ?? (await readClusterId(transport, log, signal));
+  const replicaId = `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`;
+  const events = new EventRecorder({ transport, clock, random: systemRandom, log, reportingInstance: replicaId });
+  operator = new Operator(
+    { views, cluster, events, registry, clock, random: systemRandom, log, observer: metrics },
+    {
+      bucket: config.bucket,
+      operatorId,
+      replicaId,
+      offset,
+      defaults,
+      maxHoldMs: config.maxHold * 1_000,
+    },
+  );
+  observe(metrics, operator, views);
+  log.info({ operatorId, replicaId, bucket: config.bucket, pid: process.pid }, 'started');
+  await Promise.all([operator.run(signal), events.run(signal), watching, asking]);
+  connection.abort();
+  await Promise.all([connected, api.close()]);
+  log.info({}, 'stopped');
+};
+
+const scrape = async (metrics: Metrics) => {
+  const { text, contentType } = await metrics.scrape();
+  return { status: 200, contentType, text };
+};
+
+const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof allViews>[0]): void => {
+  metrics.observe({
+    leading: () => operator.writer.leading,
+    keysOwned: () => operator.table.size,
+    oldestRefreshAgeSeconds: () => operator.oldestRefreshAgeSeconds,
+    viewAgesSeconds: () => {
+      const nowMs = systemClock.monotonicMs();
+      const age = (lastProofAtMs: number) => (Number.isFinite(lastProofAtMs) ? (nowMs - lastProofAtMs) / 1_000 : -1);
+      return {
+        Pod: age(views.pods.lastProofAtMs),
+        ServiceRegistration: age(views.registrations.lastProofAtMs),
+        ...Object.fromEntries(Object.entries(views.workloads).map(([kind, view]) => [kind, age(view.lastProofAtMs)])),
+      };
+    },
+    held: () => operator.held,
+    queues: () => operator.queues(),
+  });
+};
+
+const KUBE_SYSTEM = '/api/v1/namespaces/kube-system';
+
+/** The transport, with every request in the metrics; `<error>` stands for no answer, as in client-go. */
+const counted = (transport: ApiTransport, metrics: Metrics): ApiTransport => {
+  const count = async <A extends { readonly status: number }>(method: string, answer: Promise<A>): Promise<A> => {
+    try {
+      const { status } = await answer;
+      metrics.request(method, String(status));
+    } catch {
+      metrics.request(method, '<error>');
+    }
+    return answer;
+  };
+  return {
+    request: (request) => count(request.method, transport.request(request)),
+    stream: (request) => count('GET', transport.stream(request)),
+  };
+};
+
+/** The UID of kube-system: the same for every installation in a cluster, and never another cluster's. */
+const readClusterId = async (transport: ApiTransport, log: Logger, signal: AbortSignal): Promise<string> => {
+  for (let told = ''; ; ) {
+    let problem: string;
+    try {
+      const answer = await transport.request({ method: 'GET', path: KUBE_SYSTEM, signal });
+      const uid = uidOf(answer.body);
+      if (answer.status === 200 && uid !== undefined) return uid;
+      problem = `the API server answered ${answer.status} to GET ${KUBE_SYSTEM}`;
+    } catch (error) {
+      problem = error instanceof Error ? error.message : String(error);
+    }
+    signal.throwIfAborted();
+    if (problem !== told)
+      log.warn({ problem }, 'cannot read the UID of namespace kube-system; trying again (--operator-id avoids it)');
+    told = problem;
+    await systemClock.sleep(1_000, signal);
+  }
+};
+
+const uidOf = (namespace: unknown): string | undefined => {
+  if (typeof namespace !== 'object' || namespace === null || !('metadata' in namespace)) return undefined;
+  const { metadata } = namespace;
+  if (typeof metadata !== 'object' || metadata === null || !('uid' in metadata)) return undefined;
+  return typeof metadata.uid === 'string' ? metadata.uid : undefined;
+};

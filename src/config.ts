@@ -1,0 +1,143 @@
+// Every setting of the operator in one schema: its flag, its environment variable, its default and what it means are
+// all derived from here, and so is the flag table in the documentation. Reading flags, environment and file is
+// `config-sources.ts`.
+
+import { z } from 'zod';
+
+/** Digits alone: what else `Number` takes for one (an empty text, `1e3`, true) is a mistake. */
+const digits = (value: unknown): unknown => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value);
+
+const seconds = (least: number, most: number) =>
+  z.preprocess(
+    digits,
+    z
+      .number('must be a whole number of seconds')
+      .int('must be a whole number of seconds')
+      .min(least, `must be at least ${least}`)
+      .max(most, `must be at most ${most}`),
+  );
+
+const address = z
+  .string()
+  .regex(/^(?:[^\s:]*|\[[0-9a-fA-F:]+\]):\d{1,5}$|^0$/, 'must be HOST:PORT or :PORT, or 0 for none');
+
+const list = z.preprocess(
+  (value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value),
+  z.array(z.string().min(1, 'must not have an empty part')),
+);
+
+const flag = z.preprocess(
+  (value) => (value === 'true' || value === '' ? true : value === 'false' ? false : value),
+  z.boolean('must be true or false'),
+);
+
+const inCluster = (environment: NodeJS.ProcessEnv): boolean => environment['KUBERNETES_SERVICE_HOST'] !== undefined;
+
+export const configSchema = (environment: NodeJS.ProcessEnv) =>
+  z
+    .strictObject({
+      natsUrl: list.default(['nats://127.0.0.1:4222']).describe('NATS servers, comma-separated'),
+      natsCreds: z.string().optional().describe('Credentials file (JWT and nkey seed)'),
+      natsNkey: z.string().optional().describe('File with an nkey seed'),
+      natsUser: z.string().optional().describe('User name; goes with --nats-password-file'),
+      natsPasswordFile: z.string().optional().describe('File with the password'),
+      natsTokenFile: z.string().optional().describe('File with a token'),
+      natsCa: z.string().optional().describe('File with the CA certificates to trust'),
+      natsCert: z.string().optional().describe('File with the client certificate; goes with --nats-key'),
+      natsKey: z.string().optional().describe("File with the client certificate's key"),
+      natsTlsFirst: flag.default(false).describe('TLS before the first byte of the NATS protocol'),
+      bucket: z
+        .string()
+        .regex(/^[a-zA-Z0-9_-]{1,64}$/, 'must be 1 to 64 letters, digits, "_" and "-"')
+        .default('service-registry')
+        .describe('The key-value bucket that is the registry'),
+      bucketPolicy: z
+        .enum(['Create', 'Upgrade', 'Verify'], 'must be Create, Upgrade or Verify')
+        .default('Create')
+        .describe(
+          'Create: make the bucket when it is missing, else verify it. Upgrade: also switch on what it lacks. Verify: change nothing',
+        ),
+      bucketReplicas: z
+        .preprocess(
+          digits,
+          z.number('must be 1, 3 or 5').refine((n) => [1, 3, 5].includes(n), 'must be 1, 3 or 5'),
+        )
+        .optional()
+        .describe('Replicas of a bucket that is created; default 3 on a cluster of three or more servers, else 1'),
+      bucketStorage: z
+        .enum(['File', 'Memory'], 'must be File or Memory')
+        .default('File')
+        .describe('Storage of a bucket that is created'),
+      kubeconfig: z
+        .string()
+        .optional()
+        .describe('Kubeconfig file; default: in-cluster, else $KUBECONFIG, else ~/.kube/config'),
+      context: z.string().optional().describe('Context of the kubeconfig'),
+      excludeNamespace: list
+        .default(['kube-system', 'kube-public', 'kube-node-lease'])
+        .describe('Namespaces whose pods are never registered; repeatable or comma-separated'),
+      annotationPrefix: z
+        .string()
+        .regex(/^[a-z0-9]([a-z0-9.-]{0,61}[a-z0-9])?$/, 'must be a DNS name such as rollcall.dev')
+        .default('rollcall.dev')
+        .describe('Prefix of the annotations, without the slash'),
+      operatorId: z
+        .string()
+        .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be 1 to 63 lower-case letters, digits and hyphens')
+        .optional()
+        .describe('Name of this installation in the registry; default: the UID of namespace kube-system'),
+      heartbeatOffset: z
+        .string()
+        .regex(/^(Z|[+-](0\d|1[0-4]):[0-5]\d)$/, 'must be an offset such as +08:00, or Z')
+        .default('+08:00')
+        .describe('UTC offset that lastHeartbeat and start_time are printed with'),
+      defaultTtl: seconds(3, 3_600).default(30).describe('TTL in seconds of keys whose resource says none'),
+      defaultRefreshInterval: seconds(1, 1_200)
+        .default(10)
+        .describe('Refresh interval in seconds; at most a third of the TTL, which is what applies when that is less'),
+      defaultInstanceId: z
+        .enum(['Generated', 'PodName'], 'must be Generated or PodName')
+        .default('Generated')
+        .describe('How instance ids are made'),
+      defaultWhenNotReady: z
+        .enum(['MarkUnhealthy', 'Lapse', 'Remove'], 'must be MarkUnhealthy, Lapse or Remove')
+        .default('MarkUnhealthy')
+        .describe('What becomes of the key of a pod that is not Ready, or goes'),
+      defaultOnConflict: z
+        .enum(['Yield', 'Adopt'], 'must be Yield or Adopt')
+        .default('Yield')
+        .describe('What to do about a key that somebody else wrote'),
+      maxHold: seconds(0, 86_400)
+        .default(300)
+        .describe('How long in seconds keys are refreshed while the API server cannot be heard'),
+      metricsAddr: address
+        .default(inCluster(environment) ? ':8080' : '127.0.0.1:8080')
+        .describe('Where /metrics is served'),
+      healthAddr: address
+        .default(inCluster(environment) ? ':8081' : '127.0.0.1:8081')
+        .describe('Where /livez and /readyz are served'),
+      logLevel: z
+        .enum(['debug', 'info', 'warn', 'error'], 'must be debug, info, warn or error')
+        .default('info')
+        .describe('Least severe log lines that are printed'),
+    })
+    .refine((config) => (config.natsUser === undefined) === (config.natsPasswordFile === undefined), {
+      path: ['natsUser'],
+      message: 'goes together with --nats-password-file',
+    })
+    .refine((config) => (config.natsCert === undefined) === (config.natsKey === undefined), {
+      path: ['natsCert'],
+      message: 'goes together with --nats-key',
+    })
+    .refine((config) => config.defaultRefreshInterval * 3 <= config.defaultTtl || config.defaultTtl < 30, {
+      path: ['defaultRefreshInterval'],
+      message: 'must be at most a third of --default-ttl',
+    });
+
+export type Config = z.output<ReturnType<typeof configSchema>>;
+
+/** `natsUrl` -> `nats-url`. */
+export const flagOf = (setting: string): string => setting.replace(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+/** `natsUrl` -> `ROLLCALL_NATS_URL`. */
+export const variableOf = (setting: string): string => `ROLLCALL_${flagOf(setting).replaceAll('-', '_').toUpperCase()}`;

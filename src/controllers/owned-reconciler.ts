@@ -1,0 +1,127 @@
+// Reconciles the ServiceRegistrations that Rollcall writes itself: one per annotated workload, and one per service of
+// annotated pods that no such workload controls. What should exist is decided in the domain; here it is applied and
+// removed, by the replica that speaks.
+
+import { podServiceName, readRegister } from '../domain/annotations.ts';
+import { isApplied, type OwnedPlan, planForPods, planForWorkload } from '../domain/owned-registration.ts';
+import { objectKey, type PodView } from '../domain/pod.ts';
+import { sameStatus as sameJson } from '../domain/registration-status.ts';
+import type { InstallationDefaults, RegistrationView } from '../domain/service-registration.ts';
+import type { WorkloadKind, WorkloadView } from '../domain/workload.ts';
+import type { Cluster, WriteOutcome } from './cluster.ts';
+import { type Views, workloadOf } from './views.ts';
+
+/** `Deployment/namespace/name`, or `Pods/namespace/service`. */
+export type OwnedKey = string & { readonly brand: 'OwnedKey' };
+
+export const workloadKey = (workload: WorkloadView): OwnedKey =>
+  `${workload.kind}/${workload.namespace}/${workload.name}` as OwnedKey;
+
+const podsKey = (namespace: string, service: string): OwnedKey => `Pods/${namespace}/${service}` as OwnedKey;
+
+export type OwnedReconcilerContext = {
+  readonly views: Views;
+  readonly registrationsOf: (namespace: string) => readonly RegistrationView[];
+  readonly defaults: InstallationDefaults;
+  readonly cluster: Cluster;
+  readonly speaks: () => boolean;
+  /** Annotations that are no good, and annotated pods that a person's resource leaves out. */
+  readonly onPlan: (about: WorkloadView | PodView, plan: OwnedPlan) => void;
+};
+
+export const reconcileOwned = async (
+  context: OwnedReconcilerContext,
+  key: OwnedKey,
+  signal: AbortSignal,
+): Promise<void> => {
+  if (!context.speaks()) return;
+  const [kind = '', namespace = '', name = ''] = key.split('/', 3);
+  const registrations = context.registrationsOf(namespace);
+  const plan = planFor(context, kind, namespace, name, registrations);
+  if (plan === undefined) return;
+  for (const owned of plan.remove) await context.cluster.deleteOwned(owned, signal);
+  const { manifest } = plan;
+  if (manifest === undefined) return;
+  const stored = registrations.find((registration) => registration.name === manifest.metadata.name);
+  // First, because what somebody added can make the resource, completed by ours, invalid.
+  if (stored?.owned === true && !sameJson(stored.spec, manifest.spec)) {
+    check('restored', await context.cluster.restoreOwned(stored, manifest.spec, signal));
+  }
+  if (!isApplied(manifest, stored)) check('applied', await context.cluster.applyOwned(manifest, signal));
+};
+
+const check = (what: 'restored' | 'applied', outcome: WriteOutcome): void => {
+  if (outcome.kind === 'done') return;
+  throw new Error(
+    `not ${what}: ${outcome.kind === 'notFound' ? 'it, or its namespace, is gone' : outcome.description}`,
+  );
+};
+
+const planFor = (
+  context: OwnedReconcilerContext,
+  kind: string,
+  namespace: string,
+  name: string,
+  registrations: readonly RegistrationView[],
+): OwnedPlan | undefined => {
+  if (kind === 'Pods') {
+    const pods = looseAnnotatedPods(context.views, namespace, name);
+    const plan = planForPods(namespace, name, pods, registrations, context.defaults);
+    const [first] = pods;
+    if (first !== undefined) context.onPlan(first, plan);
+    return plan;
+  }
+  const workload = context.views.workloads[kind as WorkloadKind].get(objectKey(namespace, name));
+  // A workload that is gone needs nothing: its resource goes by its owner reference.
+  if (workload === undefined) return undefined;
+  const plan = planForWorkload(workload, registrations, context.defaults);
+  context.onPlan(workload, plan);
+  return plan;
+};
+
+/** Pods of a service that ask for themselves: annotated, and no Deployment, StatefulSet or DaemonSet controls them. */
+const looseAnnotatedPods = (views: Views, namespace: string, service: string): readonly PodView[] => {
+  const pods: PodView[] = [];
+  for (const pod of views.pods.byNamespace(namespace)) {
+    if (looseServiceOf(views, pod) === service) pods.push(pod);
+  }
+  return pods;
+};
+
+/** The key to reconcile for a pod, if it asks for itself. */
+export const looseKeyOf = (views: Views, pod: PodView): OwnedKey | undefined => {
+  const service = looseServiceOf(views, pod);
+  return service === undefined ? undefined : podsKey(pod.namespace, service);
+};
+
+/** The keys whose plan a registration is part of. */
+export const ownedKeysOf = (views: Views, registration: RegistrationView): readonly OwnedKey[] => {
+  const keys: OwnedKey[] = [];
+  if (registration.serviceName !== undefined) keys.push(podsKey(registration.namespace, registration.serviceName));
+  for (const kind of ['Deployment', 'StatefulSet', 'DaemonSet'] as const) {
+    for (const workload of views.workloads[kind].byNamespace(registration.namespace)) {
+      if (readRegister(workload.annotations) !== 'absent' || registration.ownerUids.includes(workload.uid)) {
+        keys.push(workloadKey(workload));
+      }
+    }
+  }
+  return keys;
+};
+
+const looseServiceOf = (views: Views, pod: PodView): string | undefined => {
+  if (readRegister(pod.annotations) !== 'yes' || pod.phase === 'Succeeded' || pod.phase === 'Failed') return undefined;
+  const controller = pod.controller;
+  if (controller === undefined) return podServiceName(pod);
+  if (workloadOf(views, pod) !== undefined) return undefined;
+  // A ReplicaSet or workload that is not in view yet will be; only then it is known whose pod this is.
+  if (isPending(views, pod)) return undefined;
+  return podServiceName(pod, controller.name);
+};
+
+const isPending = (views: Views, pod: PodView): boolean => {
+  const controller = pod.controller;
+  if (controller?.apiVersion !== 'apps/v1') return false;
+  if (controller.kind !== 'ReplicaSet') return true;
+  const replicaSet = views.workloads.ReplicaSet.get(objectKey(pod.namespace, controller.name));
+  return replicaSet === undefined || replicaSet.controller?.kind === 'Deployment';
+};

@@ -1,0 +1,44 @@
+// Reconciles one pod: what its namespace's registrations want for it goes into the table. No I/O, so thousands fit
+// into a slice of time.
+
+import { type Decision, decide, frozenWish } from '../domain/decide.ts';
+import type { ObjectKey, PodView } from '../domain/pod.ts';
+import type { HeartbeatOffset } from '../domain/service-instance.ts';
+import type { RegistrationView } from '../domain/service-registration.ts';
+import type { InstanceTable } from '../table/instance-table.ts';
+import type { Duplicates } from './duplicates.ts';
+import { type Views, workloadOf } from './views.ts';
+
+export type PodReconcilerContext = {
+  readonly views: Views;
+  /** A namespace's registrations, as a list that is made once per change. */
+  readonly registrationsOf: (namespace: string) => readonly RegistrationView[];
+  readonly table: InstanceTable;
+  readonly duplicates: Duplicates;
+  readonly offset: HeartbeatOffset;
+  readonly onReport: (registration: ObjectKey) => void;
+  /** Annotations of the pod that are no good. */
+  readonly onProblems: (pod: PodView, problems: Decision['problems']) => void;
+};
+
+export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): void => {
+  const { views, table, duplicates } = context;
+  const pod = views.pods.get(key);
+  if (pod === undefined) {
+    table.setWishes(key, undefined, []);
+    duplicates.set(key, []).forEach(context.onReport);
+    return;
+  }
+  const workloadName = workloadOf(views, pod)?.name ?? pod.controller?.name;
+  const decision = decide(pod, context.registrationsOf(pod.namespace), {
+    offset: context.offset,
+    ...(workloadName === undefined ? {} : { workloadName }),
+    holds: (registration) => table.holds(key, registration),
+  });
+  const { frozen } = decision;
+  table.setWishes(key, pod.uid, decision.wishes, (held) =>
+    frozen.includes(held.registration) ? frozenWish(held, pod) : undefined,
+  );
+  duplicates.set(key, decision.conflicts).forEach(context.onReport);
+  if (decision.problems.length > 0) context.onProblems(pod, decision.problems);
+};

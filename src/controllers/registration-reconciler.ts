@@ -1,0 +1,161 @@
+// Reconciles one ServiceRegistration: says in its status what the table knows. Written only when it changed; the first
+// change at once, then at most once per resource per 2 s, and never for a refresh.
+
+import type { Clock } from '../clock.ts';
+import type { ObjectKey } from '../domain/pod.ts';
+import { asList, asObject } from '../domain/raw.ts';
+import {
+  type InstanceReport,
+  type RegistrationStatus,
+  type RegistryHealth,
+  sameStatus,
+  summarise,
+} from '../domain/registration-status.ts';
+import type { RegistrationView } from '../domain/service-registration.ts';
+import type { InstanceTable } from '../table/instance-table.ts';
+import type { Voice } from '../writer/writer.ts';
+import type { Cluster } from './cluster.ts';
+import type { Duplicates } from './duplicates.ts';
+import type { Views } from './views.ts';
+
+const WRITE_EVERY_MS = 2_000;
+/** After a write its echo in the view is awaited for this long before the view is believed again. */
+const ECHO_MS = 5_000;
+
+export type RegistrationReconcilerContext = {
+  readonly views: Views;
+  readonly table: InstanceTable;
+  readonly duplicates: Duplicates;
+  readonly cluster: Cluster;
+  readonly clock: Clock;
+  readonly bucket: string;
+  readonly registry: () => RegistryHealth;
+  readonly viewFresh: () => boolean;
+  /** The brake holds something. */
+  readonly holding: () => boolean;
+  readonly voice: () => Voice;
+  readonly later: (key: ObjectKey, delayMs: number) => void;
+};
+
+/** Looking at a service of 10,000 pods takes 20 ms: a resource is looked at for one part in so many of the time. */
+const LOOK_SHARE = 10;
+
+type Written = { readonly uid: string; readonly status: RegistrationStatus; readonly atMs: number };
+
+export class RegistrationReconciler {
+  readonly #context: RegistrationReconcilerContext;
+  readonly #written = new Map<ObjectKey, Written>();
+  /** When a resource that takes long to look at may be looked at again. */
+  readonly #lookAgainMs = new Map<ObjectKey, number>();
+
+  constructor(context: RegistrationReconcilerContext) {
+    this.#context = context;
+  }
+
+  async reconcile(key: ObjectKey, signal: AbortSignal): Promise<void> {
+    const { views, clock, cluster, voice, later } = this.#context;
+    const registration = views.registrations.get(key);
+    if (registration === undefined || registration.deleting) {
+      this.#written.delete(key);
+      this.#lookAgainMs.delete(key);
+      return;
+    }
+    const speaking = voice();
+    if (speaking === 'silent') return;
+    const nowMs = clock.monotonicMs();
+    const before = this.#written.get(key);
+    const last = before?.uid === registration.uid ? before : undefined;
+    if (last !== undefined && nowMs - last.atMs < WRITE_EVERY_MS) {
+      later(key, last.atMs + WRITE_EVERY_MS - nowMs);
+      return;
+    }
+    const lookAgainMs = this.#lookAgainMs.get(key) ?? nowMs;
+    if (nowMs < lookAgainMs) {
+      later(key, lookAgainMs - nowMs);
+      return;
+    }
+    const echoing = last !== undefined && nowMs - last.atMs < ECHO_MS;
+    const stored = echoing ? last.status : registration.status;
+    const status = this.#summarise({ ...registration, status: stored });
+    const isSame = sameStatus(status, stored);
+    const tookMs = clock.monotonicMs() - nowMs;
+    if (tookMs < 1) this.#lookAgainMs.delete(key);
+    else this.#lookAgainMs.set(key, nowMs + tookMs * LOOK_SHARE);
+    if (isSame) {
+      // Either the echo is still to come, or somebody wrote over it: seen from the view when the wait is over.
+      if (echoing && !sameStatus(stored, registration.status)) later(key, last.atMs + ECHO_MS - nowMs);
+      return;
+    }
+    if (speaking !== 'leader' && this.#isSaid(status, registration.status, last)) return;
+    const { namespace, name, uid } = registration;
+    const outcome = await cluster.patchStatus({ namespace, name, uid, status: stored }, status, signal);
+    if (outcome.kind === 'done') {
+      this.#written.set(key, { uid: registration.uid, status, atMs: nowMs });
+      // Were the echo to differ from what was written, the view would tell nothing: look once more.
+      later(key, ECHO_MS);
+    } else if (outcome.kind !== 'notFound') {
+      throw new Error(`status not written: ${outcome.description}`);
+    }
+  }
+
+  /**
+   * A replica that does not lead may be cut off from those that do, and must not argue with them: it says what nobody
+   * has said yet, and falls silent where somebody said something else after it.
+   */
+  #isSaid(status: RegistrationStatus, stored: unknown, last: Written | undefined): boolean {
+    const echoed = last !== undefined && this.#context.clock.monotonicMs() - last.atMs >= ECHO_MS;
+    if (echoed && !sameStatus(last.status, stored)) return true;
+    return readyReason(status) === readyReason(stored);
+  }
+
+  #summarise(registration: RegistrationView): RegistrationStatus {
+    const { bucket, registry, viewFresh, holding, clock } = this.#context;
+    return summarise({
+      registration,
+      bucket,
+      reports: keepSince(this.#reports(registration.key), registration.status),
+      registry: registry(),
+      viewFresh: viewFresh(),
+      holding: holding(),
+      wallMs: clock.wallMs(),
+    });
+  }
+
+  #reports(key: ObjectKey): readonly InstanceReport[] {
+    const { table, duplicates, views } = this.#context;
+    const reports = [...table.reports(key)];
+    for (const [podKey, winner] of duplicates.of(key)) {
+      const pod = views.pods.get(podKey);
+      if (pod === undefined) continue;
+      reports.push({
+        pod: pod.name,
+        status: 'Conflict',
+        reason: 'SelectedTwice',
+        heldBy: `ServiceRegistration ${winner}`,
+        ready: pod.ready && !pod.deleting,
+        sinceMs: pod.createdAtMs,
+      });
+    }
+    return reports;
+  }
+}
+
+const readyReason = (status: unknown): unknown =>
+  asList(asObject(status)?.['conditions'])
+    .map(asObject)
+    .find((condition) => condition?.['type'] === 'Ready')?.['reason'];
+
+/** A status that did not change keeps its date, also when another replica reported it. */
+const keepSince = (reports: readonly InstanceReport[], stored: unknown): readonly InstanceReport[] => {
+  const since = new Map<string, number>();
+  for (const item of asList(asObject(stored)?.['details'])) {
+    const detail = asObject(item);
+    const sinceMs = Date.parse(String(detail?.['since']));
+    if (!Number.isNaN(sinceMs)) since.set(`${String(detail?.['pod'])} ${String(detail?.['status'])}`, sinceMs);
+  }
+  if (since.size === 0) return reports;
+  return reports.map((report) => {
+    const sinceMs = since.get(`${report.pod} ${report.status}`);
+    return sinceMs === undefined ? report : { ...report, sinceMs };
+  });
+};

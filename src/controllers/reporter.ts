@@ -1,0 +1,147 @@
+// Turns what happened into Kubernetes Events, on the resource and on the pod or workload where one is meant. Only the
+// replica that speaks reports, and only changes. How events reach the API server is the sink's business.
+
+import type { AnnotationProblem } from '../domain/annotations.ts';
+import type { OwnedPlan } from '../domain/owned-registration.ts';
+import { objectKey, type PodView } from '../domain/pod.ts';
+import type { RegistrationView } from '../domain/service-registration.ts';
+import type { WorkloadView } from '../domain/workload.ts';
+import type { Write } from '../table/instance-table.ts';
+import type { Row } from '../table/row.ts';
+import type { EventSink, ObjectReference } from './cluster.ts';
+import type { Views } from './views.ts';
+
+export type { EventSink };
+
+export class Reporter {
+  readonly #views: Views;
+  readonly #events: EventSink;
+  readonly #speaks: () => boolean;
+  /** Problems told per object, so that a reconcile without a change tells nothing. */
+  readonly #told = new Map<string, string>();
+
+  constructor(views: Views, events: EventSink, speaks: () => boolean) {
+    this.#views = views;
+    this.#events = events;
+    this.#speaks = speaks;
+  }
+
+  /** A write was acknowledged; the row still shows what was observed before. */
+  written(write: Write): void {
+    const { row, wish } = write;
+    if (wish.state.kind === 'live') {
+      if (row.observed.kind === 'ours' && row.observed.status !== 'UNHEALTHY') return;
+      const recovered = row.observed.kind === 'ours';
+      this.#tell(
+        row,
+        'Normal',
+        recovered ? 'Recovered' : 'Registered',
+        'Register',
+        `${row.key} is ACTIVE, version ${wish.content.version}`,
+      );
+      this.#versionNote(row, wish.versionNote);
+      return;
+    }
+    const done = write.operation === 'PURGE' ? 'removed' : 'UNHEALTHY';
+    this.#tell(row, 'Normal', 'Unhealthy', 'Deregister', `${row.key} is ${done}: ${wish.state.reason}`);
+  }
+
+  /** Once per resource: all its pods mostly run the same version. */
+  #versionNote(row: Row, note: string | undefined): void {
+    const registration = this.#views.registrations.get(row.wish.registration);
+    if (note === undefined || registration === undefined) return;
+    const regarding = registrationReference(registration);
+    this.#once(`${registration.uid} version`, note, () =>
+      this.#events.emit({ regarding, type: 'Warning', reason: 'VersionNormalised', action: 'Register', note }),
+    );
+  }
+
+  lapsed(row: Row): void {
+    this.#tell(
+      row,
+      'Warning',
+      'Lapsed',
+      'Refresh',
+      `${row.key} was gone although its pod is Ready; it is written again`,
+    );
+  }
+
+  conflict(row: Row): void {
+    const owner = row.observed.kind === 'foreign' ? row.observed.owner : 'somebody else';
+    this.#tell(row, 'Warning', 'Conflict', 'Register', `${row.key} is held by ${owner}; it is left alone`);
+  }
+
+  readonly podProblems = (pod: PodView, problems: readonly AnnotationProblem[]): void => {
+    this.#tellProblems(podReference(pod), problems);
+  };
+
+  readonly plan = (about: WorkloadView | PodView, plan: OwnedPlan): void => {
+    const reference = 'phase' in about ? podReference(about) : workloadReference(about);
+    this.#tellProblems(reference, plan.problems);
+    const { person } = plan;
+    if (person === undefined || !('phase' in about) || !this.#isLeftOut(about)) return;
+    const note = `ServiceRegistration ${person.name} registers this service and does not select this pod`;
+    this.#once(`${reference.uid} person`, note, () =>
+      this.#events.emit({ regarding: reference, type: 'Warning', reason: 'NotSelected', action: 'Register', note }),
+    );
+  };
+
+  #isLeftOut(pod: PodView): boolean {
+    for (const { settings, owned } of this.#views.registrations.byNamespace(pod.namespace)) {
+      if (!owned && settings.kind === 'valid' && settings.value.selector === undefined) return false;
+    }
+    return true;
+  }
+
+  #tellProblems(regarding: ObjectReference, problems: readonly AnnotationProblem[]): void {
+    const note = problems.map((problem) => `${problem.message} It is "${problem.value}".`).join(' ');
+    this.#once(`${regarding.uid} problems`, note, () => {
+      if (note === '') return;
+      this.#events.emit({ regarding, type: 'Warning', reason: 'InvalidAnnotation', action: 'Reconcile', note });
+    });
+  }
+
+  #once(topic: string, note: string, tell: () => void): void {
+    if (!this.#speaks() || (this.#told.get(topic) ?? '') === note) return;
+    if (this.#told.size >= TOLD_MAX) this.#told.clear();
+    this.#told.set(topic, note);
+    tell();
+  }
+
+  #tell(row: Row, type: 'Normal' | 'Warning', reason: string, action: string, note: string): void {
+    const pod: ObjectReference = { apiVersion: 'v1', kind: 'Pod', ...row.wish.pod };
+    const registration = this.#views.registrations.get(row.wish.registration);
+    if (registration !== undefined) {
+      this.#events.emit({ regarding: registrationReference(registration), related: pod, type, reason, action, note });
+    }
+    const current = this.#views.pods.get(objectKey(pod.namespace, pod.name));
+    if (current?.uid === pod.uid) this.#events.emit({ regarding: pod, type, reason, action, note });
+  }
+}
+
+/** More objects with problems than this, and all are told once more. */
+const TOLD_MAX = 10_000;
+
+const registrationReference = ({ namespace, name, uid }: RegistrationView): ObjectReference => ({
+  apiVersion: 'rollcall.dev/v1alpha1',
+  kind: 'ServiceRegistration',
+  namespace,
+  name,
+  uid,
+});
+
+const podReference = ({ namespace, name, uid }: PodView): ObjectReference => ({
+  apiVersion: 'v1',
+  kind: 'Pod',
+  namespace,
+  name,
+  uid,
+});
+
+const workloadReference = ({ kind, namespace, name, uid }: WorkloadView): ObjectReference => ({
+  apiVersion: 'apps/v1',
+  kind,
+  namespace,
+  name,
+  uid,
+});

@@ -1,0 +1,37 @@
+// What the reconcilers read: the views of the cluster, and the two questions they ask across them.
+
+import { type ObjectKey, objectKey, type PodView } from '../domain/pod.ts';
+import type { RegistrationView } from '../domain/service-registration.ts';
+import type { WorkloadKind, WorkloadView } from '../domain/workload.ts';
+import type { ReadonlyView } from './view.ts';
+
+export type Views = {
+  readonly pods: ReadonlyView<PodView>;
+  readonly registrations: ReadonlyView<RegistrationView>;
+  readonly workloads: Readonly<Record<WorkloadKind, ReadonlyView<WorkloadView>>>;
+};
+
+export const allViews = (views: Views): readonly ReadonlyView<PodView | RegistrationView | WorkloadView>[] => [
+  views.pods,
+  views.registrations,
+  ...Object.values(views.workloads),
+];
+
+/** The Deployment, StatefulSet or DaemonSet that controls a pod, over its ReplicaSet where there is one. */
+export const workloadOf = (views: Views, pod: PodView): WorkloadView | undefined => {
+  const controller = pod.controller;
+  if (controller === undefined || controller.apiVersion !== 'apps/v1') return undefined;
+  if (controller.kind === 'StatefulSet' || controller.kind === 'DaemonSet') {
+    return withUid(views.workloads[controller.kind], objectKey(pod.namespace, controller.name), controller.uid);
+  }
+  if (controller.kind !== 'ReplicaSet') return undefined;
+  const replicaSet = withUid(views.workloads.ReplicaSet, objectKey(pod.namespace, controller.name), controller.uid);
+  const owner = replicaSet?.controller;
+  if (owner?.kind !== 'Deployment') return undefined;
+  return withUid(views.workloads.Deployment, objectKey(pod.namespace, owner.name), owner.uid);
+};
+
+const withUid = (view: ReadonlyView<WorkloadView>, key: ObjectKey, uid: string): WorkloadView | undefined => {
+  const workload = view.get(key);
+  return workload?.uid === uid ? workload : undefined;
+};

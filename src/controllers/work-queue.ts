@@ -1,0 +1,163 @@
+// A queue of keys to reconcile, with the meaning of client-go's: a key waits at most once, is never worked on twice at
+// the same time, and comes again if it was added while it was worked on; failures come back with growing delays.
+// It carries keys, never objects: whoever works reads the latest state.
+
+import type { Clock, Random } from '../clock.ts';
+import { Wakeup } from '../wakeup.ts';
+
+const BACKOFF_FLOOR_MS = 50;
+const BACKOFF_CEILING_MS = 30_000;
+/** Synchronous work goes on for this long before pending I/O gets its turn. */
+const SLICE_MS = 6;
+
+/** What a work queue tells; the names are those of client-go's metrics. */
+export type QueueObserver = {
+  added(depth: number): void;
+  worked(outcome: 'success' | 'error', waitedMs: number, tookMs: number): void;
+  retried(): void;
+};
+
+/** A queue at this moment. */
+export type QueueReading = {
+  readonly depth: number;
+  /** For how long the keys that are worked on have been. */
+  readonly workingSeconds: readonly number[];
+};
+
+export class WorkQueue<K extends string> {
+  readonly #clock: Clock;
+  readonly #random: Random;
+  readonly #observer: QueueObserver;
+  readonly #bell: Wakeup;
+  /** Keys that wait, with the monotonic ms since when, in order. */
+  readonly #waiting = new Map<K, number>();
+  /** Keys that are worked on, with the monotonic ms since when. */
+  readonly #working = new Map<K, number>();
+  /** Added while they were worked on. */
+  readonly #again = new Set<K>();
+  /** Keys for later, with the monotonic ms when, and the earliest of these. */
+  readonly #delayed = new Map<K, number>();
+  #earliestMs = Number.POSITIVE_INFINITY;
+  readonly #failures = new Map<K, number>();
+
+  constructor(clock: Clock, random: Random, observer: QueueObserver) {
+    this.#clock = clock;
+    this.#random = random;
+    this.#observer = observer;
+    this.#bell = new Wakeup(clock);
+  }
+
+  reading(): QueueReading {
+    const nowMs = this.#clock.monotonicMs();
+    return {
+      depth: this.#waiting.size,
+      workingSeconds: Array.from(this.#working.values(), (sinceMs) => (nowMs - sinceMs) / 1_000),
+    };
+  }
+
+  /** Nothing waits and nothing is worked on; keys for later do not count. */
+  get idle(): boolean {
+    return this.#waiting.size === 0 && this.#working.size === 0;
+  }
+
+  add(key: K): void {
+    if (this.#working.has(key)) {
+      this.#again.add(key);
+      return;
+    }
+    if (this.#waiting.has(key)) return;
+    this.#waiting.set(key, this.#clock.monotonicMs());
+    this.#observer.added(this.#waiting.size);
+    this.#bell.ring();
+  }
+
+  /** Adds the key after `delayMs`; the earliest of several wins. */
+  addAfter(key: K, delayMs: number): void {
+    if (delayMs <= 0) return this.add(key);
+    const dueMs = this.#clock.monotonicMs() + delayMs;
+    const before = this.#delayed.get(key);
+    if (before !== undefined && before <= dueMs) return;
+    this.#delayed.set(key, dueMs);
+    this.#earliestMs = Math.min(this.#earliestMs, dueMs);
+    this.#bell.ring();
+  }
+
+  /** Works until the signal aborts, on one key at a time. Several of these share the queue. */
+  async run(
+    reconcile: (key: K, signal: AbortSignal) => Promise<void> | void,
+    onError: (key: K, error: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    let sliceFromMs = this.#clock.monotonicMs();
+    while (!signal.aborted) {
+      const waitMs = this.#promoteDelayed();
+      const next = this.#shift();
+      if (next === undefined) {
+        await this.#bell.wait(waitMs, signal);
+        sliceFromMs = this.#clock.monotonicMs();
+        continue;
+      }
+      await this.#work(next.key, next.sinceMs, reconcile, onError, signal);
+      if (this.#clock.monotonicMs() - sliceFromMs < SLICE_MS) continue;
+      await this.#clock.yield();
+      sliceFromMs = this.#clock.monotonicMs();
+    }
+  }
+
+  async #work(
+    key: K,
+    sinceMs: number,
+    reconcile: (key: K, signal: AbortSignal) => Promise<void> | void,
+    onError: (key: K, error: unknown) => void,
+    signal: AbortSignal,
+  ): Promise<void> {
+    const startedMs = this.#clock.monotonicMs();
+    this.#working.set(key, startedMs);
+    let outcome: 'success' | 'error' = 'success';
+    try {
+      const pending = reconcile(key, signal);
+      if (pending !== undefined) await pending;
+      this.#failures.delete(key);
+    } catch (error) {
+      outcome = 'error';
+      if (!signal.aborted) onError(key, error);
+      this.#retryLater(key);
+    }
+    this.#working.delete(key);
+    this.#observer.worked(outcome, startedMs - sinceMs, this.#clock.monotonicMs() - startedMs);
+    if (this.#again.delete(key)) this.add(key);
+  }
+
+  #retryLater(key: K): void {
+    const failures = this.#failures.get(key) ?? 0;
+    this.#failures.set(key, failures + 1);
+    const delayMs = Math.min(BACKOFF_FLOOR_MS * 2 ** failures, BACKOFF_CEILING_MS);
+    this.#observer.retried();
+    this.addAfter(key, delayMs * (0.5 + this.#random() / 2));
+  }
+
+  /** Moves what is due from later to now; returns how long the rest can wait. */
+  #promoteDelayed(): number {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs >= this.#earliestMs) {
+      this.#earliestMs = Number.POSITIVE_INFINITY;
+      for (const [key, dueMs] of this.#delayed) {
+        if (dueMs > nowMs) {
+          this.#earliestMs = Math.min(this.#earliestMs, dueMs);
+          continue;
+        }
+        this.#delayed.delete(key);
+        this.add(key);
+      }
+    }
+    return Math.min(60_000, this.#earliestMs - nowMs);
+  }
+
+  #shift(): { key: K; sinceMs: number } | undefined {
+    const first = this.#waiting.entries().next();
+    if (first.done === true) return undefined;
+    const [key, sinceMs] = first.value;
+    this.#waiting.delete(key);
+    return { key, sinceMs };
+  }
+}

@@ -1,0 +1,363 @@
+// The whole operator on its ports: two loops round one table. Reconcilers turn what the cluster says into wishes; the
+// writer makes the registry agree with them. Composed here once, for production (`main.ts`) and the simulation alike.
+
+import type { Clock, Random } from './clock.ts';
+import type { Cluster } from './controllers/cluster.ts';
+import { Duplicates } from './controllers/duplicates.ts';
+import { looseKeyOf, type OwnedKey, ownedKeysOf, reconcileOwned, workloadKey } from './controllers/owned-reconciler.ts';
+import { reconcilePod } from './controllers/pod-reconciler.ts';
+import { RegistrationReconciler } from './controllers/registration-reconciler.ts';
+import { type EventSink, Reporter } from './controllers/reporter.ts';
+import type { Change } from './controllers/view.ts';
+import { allViews, type Views, workloadOf } from './controllers/views.ts';
+import { type QueueObserver, type QueueReading, WorkQueue } from './controllers/work-queue.ts';
+import type { ObjectKey } from './domain/pod.ts';
+import type { HeartbeatOffset } from './domain/service-instance.ts';
+import type { InstallationDefaults, RegistrationView, WhenNotReady } from './domain/service-registration.ts';
+import type { WorkloadView } from './domain/workload.ts';
+import type { Log } from './log.ts';
+import { InstanceTable } from './table/instance-table.ts';
+import { type Row, SETTLED } from './table/row.ts';
+import type { WriterObserver } from './writer/context.ts';
+import type { Registry } from './writer/registry.ts';
+import { type Voice, Writer } from './writer/writer.ts';
+
+/** A view without proof for this long is old: what it says of the living may be wrong. */
+const VIEW_FRESH_MS = 15_000;
+/** Keys nobody can vouch for any more lapse spread over this, not all at once. */
+const HOLD_SPREAD_MS = 60_000;
+const WATCH_FRESHNESS_EVERY_MS = 1_000;
+/** Status patches wait for the API server; a few at a time keep it from being the bottleneck. */
+const STATUS_WORKERS = 4;
+
+export type OperatorPorts = {
+  readonly views: Views;
+  readonly cluster: Cluster;
+  readonly events: EventSink;
+  readonly registry: Registry;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly log: Log;
+  readonly observer: OperatorObserver;
+};
+
+export type OperatorObserver = {
+  queue(name: string): QueueObserver;
+  batch: WriterObserver['batch'];
+  written(reason: string): void;
+  acknowledged(tookMs: number): void;
+  lapsed(keys?: number): void;
+  conflict(): void;
+};
+
+export type OperatorSettings = {
+  readonly bucket: string;
+  readonly operatorId: string;
+  readonly replicaId: string;
+  readonly offset: HeartbeatOffset;
+  readonly defaults: InstallationDefaults;
+  /** How long keys are refreshed while the API server cannot be heard. */
+  readonly maxHoldMs: number;
+};
+
+export class Operator {
+  readonly table: InstanceTable;
+  readonly writer: Writer;
+  readonly #ports: OperatorPorts;
+  readonly #settings: OperatorSettings;
+  readonly #pods: WorkQueue<ObjectKey>;
+  readonly #registrations: WorkQueue<ObjectKey>;
+  readonly #owned: WorkQueue<OwnedKey>;
+  readonly #duplicates = new Duplicates();
+  readonly #reporter: Reporter;
+  readonly #registrationLists = new Map<string, readonly RegistrationView[]>();
+  /** Every view was complete once. Before that no change asks for anything: all would be asked for again. */
+  #listed = false;
+  /** And every pod in it decided about. */
+  #warm = false;
+  #fresh = false;
+  #holding = false;
+  #voice: Voice = 'silent';
+
+  constructor(ports: OperatorPorts, settings: OperatorSettings) {
+    const { clock, random, observer } = ports;
+    this.#ports = ports;
+    this.#settings = settings;
+    this.#pods = new WorkQueue(clock, random, observer.queue('pod'));
+    this.#registrations = new WorkQueue(clock, random, observer.queue('serviceregistration'));
+    this.#owned = new WorkQueue(clock, random, observer.queue('owned'));
+    this.#reporter = new Reporter(ports.views, ports.events, () => this.voice !== 'silent');
+    this.table = new InstanceTable(clock, {
+      onUrgent: () => this.writer.wake(),
+      onReport: (registration) => this.#registrations.add(registration),
+    });
+    this.writer = new Writer(
+      {
+        registry: ports.registry,
+        table: this.table,
+        clock,
+        random,
+        log: ports.log,
+        bucket: settings.bucket,
+        operatorId: settings.operatorId,
+        replicaId: settings.replicaId,
+        offset: settings.offset,
+        ready: () => this.#warm,
+        fresh: () => this.viewFresh,
+        mayKeep: (row) => this.#mayKeep(row),
+        whenNotReady: (namespace, serviceName) => this.#whenNotReady(namespace, serviceName),
+        observer: this.#writerObserver(),
+      },
+      () => this.#reconcileReports(),
+    );
+    this.#wire();
+  }
+
+  /** Runs until the signal aborts and everything has ended in good order. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { log } = this.#ports;
+    const failed = (name: string) => (key: string, error: unknown) =>
+      log.warn({ controller: name, key, error: String(error) }, 'reconcile failed; it is tried again');
+    const podContext = {
+      views: this.#ports.views,
+      registrationsOf: (namespace: string) => this.#registrationsOf(namespace),
+      table: this.table,
+      duplicates: this.#duplicates,
+      offset: this.#settings.offset,
+      onReport: (registration: ObjectKey) => this.#registrations.add(registration),
+      onProblems: this.#reporter.podProblems,
+    };
+    const registrations = new RegistrationReconciler({
+      views: this.#ports.views,
+      table: this.table,
+      duplicates: this.#duplicates,
+      cluster: this.#ports.cluster,
+      clock: this.#ports.clock,
+      bucket: this.#settings.bucket,
+      registry: () => this.writer.health(),
+      viewFresh: () => this.viewFresh,
+      holding: () => this.held > 0,
+      voice: () => this.voice,
+      later: (key, delayMs) => this.#registrations.addAfter(key, delayMs),
+    });
+    const ownedContext = {
+      views: this.#ports.views,
+      registrationsOf: (namespace: string) => this.#registrationsOf(namespace),
+      defaults: this.#settings.defaults,
+      cluster: this.#ports.cluster,
+      speaks: () => this.voice !== 'silent',
+      onPlan: this.#reporter.plan,
+    };
+    await Promise.all([
+      this.#pods.run((key) => reconcilePod(podContext, key), failed('pod'), signal),
+      ...Array.from({ length: STATUS_WORKERS }, () =>
+        this.#registrations.run(
+          (key, until) => registrations.reconcile(key, until),
+          failed('serviceregistration'),
+          signal,
+        ),
+      ),
+      this.#owned.run((key, until) => reconcileOwned(ownedContext, key, until), failed('owned'), signal),
+      this.#watchFreshness(signal),
+      this.writer.run(signal),
+    ]);
+  }
+
+  /** What keeps this replica from doing its part, in a sentence; undefined: nothing. */
+  get notReady(): string | undefined {
+    const problem = allViews(this.#ports.views).flatMap((view) => view.problems)[0];
+    if (problem !== undefined) return problem;
+    return this.#warm ? undefined : 'the cluster has not been listed completely yet';
+  }
+
+  /** Whether this replica speaks for the installation: not before it knows what there is. */
+  get voice(): Voice {
+    return this.#warm ? this.writer.voice : 'silent';
+  }
+
+  /** Objects and keys that the brake holds although they are not to be seen. */
+  get held(): number {
+    const { pods, registrations } = this.#ports.views;
+    return pods.held + registrations.held + this.table.held;
+  }
+
+  get viewFresh(): boolean {
+    return this.#viewAgeMs() < VIEW_FRESH_MS;
+  }
+
+  queues(): Readonly<Record<string, QueueReading>> {
+    return {
+      pod: this.#pods.reading(),
+      serviceregistration: this.#registrations.reading(),
+      owned: this.#owned.reading(),
+    };
+  }
+
+  /** Age of the oldest refresh among live keys, in seconds; 0 without keys or while another replica leads. */
+  get oldestRefreshAgeSeconds(): number {
+    if (!this.writer.leading) return 0;
+    const nowMs = this.#ports.clock.monotonicMs();
+    let oldestMs = nowMs;
+    for (const { wish, observed } of this.table.rows()) {
+      if (wish.state.kind === 'live' && observed.kind === 'ours') oldestMs = Math.min(oldestMs, observed.writtenAtMs);
+    }
+    return (nowMs - oldestMs) / 1_000;
+  }
+
+  // ---- wiring: which change asks for which reconcile ----
+
+  #wire(): void {
+    const { pods, registrations, workloads } = this.#ports.views;
+    pods.onChange(({ key, before, after }) => {
+      if (!this.#listed) return;
+      this.#pods.add(key);
+      for (const pod of [before, after]) {
+        const owned = pod === undefined ? undefined : looseKeyOf(this.#ports.views, pod);
+        if (owned !== undefined) this.#owned.add(owned);
+      }
+    });
+    registrations.onChange((change) => this.#registrationChanged(change));
+    for (const view of Object.values(workloads)) {
+      view.onChange((change) => this.#workloadChanged(change));
+    }
+  }
+
+  #registrationChanged({ key, before, after }: Change<RegistrationView>): void {
+    const registration = after ?? before;
+    if (registration === undefined) return;
+    this.#registrationLists.delete(registration.namespace);
+    if (!this.#listed) return;
+    this.#registrations.add(key);
+    if (before !== undefined && after !== undefined && sameMeaning(before, after)) return;
+    for (const pod of this.#ports.views.pods.byNamespace(registration.namespace)) this.#pods.add(pod.key);
+    for (const owned of ownedKeysOf(this.#ports.views, registration)) this.#owned.add(owned);
+  }
+
+  #workloadChanged({ before, after }: Change<WorkloadView>): void {
+    const workload = after ?? before;
+    if (workload === undefined || !this.#listed) return;
+    if (workload.kind !== 'ReplicaSet') this.#owned.add(workloadKey(workload));
+    if (before !== undefined) return;
+    // Whose pods they are may be known only now.
+    for (const pod of this.#ports.views.pods.byNamespace(workload.namespace)) {
+      const theirs = pod.controller?.uid === workload.uid || workloadOf(this.#ports.views, pod)?.uid === workload.uid;
+      if (!theirs) continue;
+      this.#pods.add(pod.key);
+      const owned = looseKeyOf(this.#ports.views, pod);
+      if (owned !== undefined) this.#owned.add(owned);
+    }
+  }
+
+  /** The registry's health, the view's freshness or who speaks changed: every status may read differently. */
+  #reconcileReports(): void {
+    for (const { key } of this.#ports.views.registrations.values()) this.#registrations.add(key);
+  }
+
+  #reconcileOwned(): void {
+    const { pods, workloads } = this.#ports.views;
+    for (const kind of ['Deployment', 'StatefulSet', 'DaemonSet'] as const) {
+      for (const workload of workloads[kind].values()) this.#owned.add(workloadKey(workload));
+    }
+    for (const pod of pods.values()) {
+      const owned = looseKeyOf(this.#ports.views, pod);
+      if (owned !== undefined) this.#owned.add(owned);
+    }
+  }
+
+  async #watchFreshness(signal: AbortSignal): Promise<void> {
+    const { clock, views, log } = this.#ports;
+    while (!signal.aborted) {
+      if (!this.#listed && allViews(views).every((view) => view.synced)) {
+        this.#listed = true;
+        for (const { key } of views.pods.values()) this.#pods.add(key);
+      }
+      if (this.#listed && !this.#warm && this.#pods.idle) {
+        this.#warm = true;
+        log.info({ pods: views.pods.size, registrations: views.registrations.size }, 'cluster listed');
+        this.writer.wake();
+        this.#reconcileOwned();
+      }
+      if (this.#fresh !== this.viewFresh) {
+        this.#fresh = this.viewFresh;
+        if (this.#warm) log.info({ fresh: this.#fresh }, 'view of the cluster');
+        this.#reconcileReports();
+      }
+      const { held } = this;
+      if (this.#holding !== held > 0) {
+        this.#holding = held > 0;
+        log.warn({ held }, held > 0 ? 'the brake holds what is not to be seen' : 'the brake is released');
+        this.#reconcileReports();
+      }
+      if (this.#fresh) for (const key of this.table.unseenPods()) this.#pods.add(key);
+      if (this.#voice !== this.voice) {
+        this.#voice = this.voice;
+        this.#reconcileReports();
+        this.#reconcileOwned();
+      }
+      await clock.sleep(this.#warm ? WATCH_FRESHNESS_EVERY_MS : 20, signal);
+    }
+  }
+
+  // ---- answers for the writer ----
+
+  /** While nobody can say whether a pod still lives, its key is held up for `maxHold`, then let go at its own moment. */
+  #mayKeep(row: Row): boolean {
+    return this.#viewAgeMs() < VIEW_FRESH_MS + this.#settings.maxHoldMs + HOLD_SPREAD_MS * row.fraction;
+  }
+
+  #whenNotReady(namespace: string, serviceName: string): WhenNotReady {
+    const registration = this.#registrationsOf(namespace).find((candidate) => candidate.serviceName === serviceName);
+    if (registration?.settings.kind !== 'valid') return this.#settings.defaults.whenNotReady;
+    return registration.settings.value.whenNotReady;
+  }
+
+  #writerObserver(): WriterObserver {
+    const { observer, clock } = this.#ports;
+    return {
+      written: (write) => {
+        observer.written(write.reason);
+        if (write.reason === 'Refresh') return;
+        // A key that is written again after it was lost tells nothing of how fast a pod is registered.
+        const { wishedAtMs } = write.row;
+        if (write.reason === 'Registered' && wishedAtMs !== SETTLED)
+          observer.acknowledged(clock.monotonicMs() - wishedAtMs);
+        this.#reporter.written(write);
+      },
+      batch: (outcome, keys, tookMs) => observer.batch(outcome, keys, tookMs),
+      // After an outage that may be all of them: counted, but not told one by one.
+      lapsedMeanwhile: (keys) => observer.lapsed(keys),
+      lapsed: (row) => {
+        observer.lapsed();
+        this.#reporter.lapsed(row);
+      },
+      conflict: (row) => {
+        observer.conflict();
+        this.#reporter.conflict(row);
+      },
+    };
+  }
+
+  // ---- helpers ----
+
+  #viewAgeMs(): number {
+    const { pods, registrations } = this.#ports.views;
+    return this.#ports.clock.monotonicMs() - Math.min(pods.lastProofAtMs, registrations.lastProofAtMs);
+  }
+
+  #registrationsOf(namespace: string): readonly RegistrationView[] {
+    const known = this.#registrationLists.get(namespace);
+    if (known !== undefined) return known;
+    const listed = [...this.#ports.views.registrations.byNamespace(namespace)];
+    // Most namespaces have none, and are not worth remembering.
+    if (listed.length > 0) this.#registrationLists.set(namespace, listed);
+    return listed;
+  }
+}
+
+/** Nothing changed that pods or owned resources could notice: only the status did. */
+const sameMeaning = (a: RegistrationView, b: RegistrationView): boolean =>
+  a.generation === b.generation &&
+  a.uid === b.uid &&
+  a.deleting === b.deleting &&
+  a.owned === b.owned &&
+  a.ownerUids.join() === b.ownerUids.join();
