@@ -1,0 +1,205 @@
+// What every test of the operator stands on: a real control plane with the CRD and the shipped rights, nodes played by
+// KWOK, a real nats-server, operators as people start them, and the witnesses of the API and of the stream.
+
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { parse, parseAllDocuments } from 'yaml';
+import type { ApiClient, KubeObject } from '../../../hack/control-plane/api-client.ts';
+import {
+  type ControlPlane,
+  type ControlPlaneOptions,
+  startControlPlane,
+} from '../../../hack/control-plane/control-plane.ts';
+import { type NatsServer, startNats } from '../../../hack/control-plane/nats.ts';
+import { createNodes } from '../../../hack/control-plane/nodes.ts';
+import { waitFor } from '../../../hack/control-plane/wait.ts';
+import { OperatorProcess, type OperatorProcessOptions } from '../../support/operator-process.ts';
+import { StreamObserver } from '../../support/stream-observer.ts';
+
+export const BUCKET = 'service-registry';
+/** The first start may have to build the servers. */
+export const START_MS = 900_000;
+const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
+const CRD_NAME = 'serviceregistrations.rollcall.dev';
+const repository = join(import.meta.dirname, '../../..');
+
+export type Condition = {
+  readonly type: string;
+  readonly status: string;
+  readonly reason: string;
+  readonly message: string;
+};
+
+export type Registration = KubeObject & {
+  readonly spec: Readonly<Record<string, unknown>>;
+  readonly status?: {
+    readonly serviceName: string;
+    readonly bucket: string;
+    readonly ready: string;
+    readonly effective?: Readonly<Record<string, unknown>>;
+    readonly instances: Readonly<Record<string, number>>;
+    readonly details: readonly Readonly<Record<string, string>>[];
+    readonly conditions: readonly Condition[];
+  };
+};
+
+export type EventObject = KubeObject & {
+  readonly reason: string;
+  readonly note?: string;
+  readonly type: string;
+  readonly regarding: { readonly kind: string; readonly name: string; readonly uid: string };
+};
+
+export type StageOptions = {
+  readonly controlPlane?: Partial<ControlPlaneOptions>;
+  readonly nats?: 'current' | 'old';
+  readonly crd?: boolean;
+  /** Default true; without it the user `rollcall` may do nothing. */
+  readonly rights?: boolean;
+};
+
+export class Stage {
+  readonly dir: string;
+  readonly cluster: ControlPlane;
+  readonly nats: NatsServer;
+  readonly operators: OperatorProcess[] = [];
+  #observer: StreamObserver | undefined;
+
+  private constructor(dir: string, cluster: ControlPlane, nats: NatsServer) {
+    this.dir = dir;
+    this.cluster = cluster;
+    this.nats = nats;
+  }
+
+  static async open(options: StageOptions = {}): Promise<Stage> {
+    const dir = await mkdtemp(join(tmpdir(), 'rollcall-operator-'));
+    const cluster = await startControlPlane({ dir, ...options.controlPlane });
+    const nats = await startNats({ dir, binary: options.nats ?? 'current' });
+    const stage = new Stage(dir, cluster, nats);
+    try {
+      if (options.crd ?? true) await stage.applyCrd();
+      if (options.rights ?? true) await stage.grantRights();
+      await createNodes(stage.api, 2);
+      return stage;
+    } catch (error) {
+      await stage.close();
+      throw error;
+    }
+  }
+
+  get api(): ApiClient {
+    return this.cluster.api();
+  }
+
+  /** The witness of the stream; waits for the first operator to make the bucket. */
+  async observe(): Promise<StreamObserver> {
+    this.#observer ??= await StreamObserver.open(this.nats.url, BUCKET);
+    return this.#observer;
+  }
+
+  /** As the user `rollcall`, with the shipped rights, unless another kubeconfig is given. */
+  async startOperator(options: Partial<OperatorProcessOptions> = {}): Promise<OperatorProcess> {
+    const operator = await OperatorProcess.start({
+      dir: this.dir,
+      name: `operator-${this.operators.length}`,
+      kubeconfig: await this.cluster.writeKubeconfig({ user: 'rollcall' }),
+      natsUrl: this.nats.url,
+      ...options,
+    });
+    this.operators.push(operator);
+    return operator;
+  }
+
+  /** The operator that holds the lock by the stream's word, and another one. */
+  async leaderAndStandby(): Promise<{ readonly leader: OperatorProcess; readonly standby: OperatorProcess }> {
+    const observer = await this.observe();
+    return waitFor(
+      'a leader and a ready standby',
+      async () => {
+        const leader = this.operators.find(({ process, pid }) => process.running && pid === observer.holderPid);
+        const standby = this.operators.find((operator) => operator !== leader && operator.process.running);
+        if (leader === undefined || standby === undefined) return undefined;
+        return (await standby.readyz()).status === 200 && { leader, standby };
+      },
+      { deadlineMs: 30_000, intervalMs: 20 },
+    );
+  }
+
+  async applyCrd(): Promise<void> {
+    const manifest: unknown = parse(await readFile(join(repository, `crds/${CRD_NAME}.yaml`), 'utf8'));
+    await this.api.post(CRDS, manifest);
+    await waitFor('the resource to be served', () => this.api.find(registrationsPath('default')));
+  }
+
+  async removeCrd(): Promise<void> {
+    await this.api.delete(`${CRDS}/${CRD_NAME}`);
+    await waitFor('the CRD to be gone', async () => (await this.api.find(`${CRDS}/${CRD_NAME}`)) === undefined);
+  }
+
+  /** The ClusterRole as shipped, for the user `rollcall`. */
+  async grantRights(): Promise<void> {
+    const documents = parseAllDocuments(await readFile(join(repository, 'manifests/base/cluster-role.yaml'), 'utf8'));
+    const role: unknown = documents[0]?.toJS();
+    const group = '/apis/rbac.authorization.k8s.io/v1';
+    await this.api.post(`${group}/clusterroles`, role);
+    await this.api.post(`${group}/clusterrolebindings`, {
+      metadata: { name: 'rollcall-test' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'rollcall' },
+      subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'rollcall' }],
+    });
+  }
+
+  registration(namespace: string, name: string): Promise<Registration | undefined> {
+    return this.api.find<Registration>(`${registrationsPath(namespace)}/${name}`);
+  }
+
+  /** Waits until a condition of the resource has the reason. */
+  async untilCondition(
+    namespace: string,
+    name: string,
+    type: string,
+    reason: string,
+    deadlineMs = 15_000,
+  ): Promise<Condition> {
+    let last: Condition | undefined;
+    const fits = async () => {
+      const registration = await this.registration(namespace, name);
+      last = registration?.status?.conditions.find((condition) => condition.type === type);
+      return last?.reason === reason ? last : undefined;
+    };
+    return waitFor(`${type} of ${namespace}/${name} to be ${reason}`, fits, { deadlineMs }).catch((error: unknown) => {
+      throw new Error(`${type} of ${namespace}/${name} is ${JSON.stringify(last)}`, { cause: error });
+    });
+  }
+
+  /** Waits for an Event with the reason about the object of that name. */
+  untilEvent(namespace: string, regarding: string, reason: string, deadlineMs = 10_000): Promise<EventObject> {
+    const path = `/apis/events.k8s.io/v1/namespaces/${namespace}/events`;
+    const [kind, name] = regarding.split('/');
+    return waitFor(
+      `the Event ${reason} about ${regarding}`,
+      async () => {
+        const events = await this.api.list<EventObject>(path);
+        return events.find(
+          (event) => event.reason === reason && event.regarding.kind === kind && event.regarding.name === name,
+        );
+      },
+      { deadlineMs },
+    );
+  }
+
+  async close(): Promise<void> {
+    // In the order of who would complain about whom.
+    for (const operator of this.operators) await operator.process.kill('SIGKILL');
+    await this.#observer?.close();
+    await this.nats.stop();
+    await this.cluster.stop();
+    // Logs of all processes, for whoever looks into a failure.
+    if (process.env['ROLLCALL_KEEP_LOGS'] === undefined) await rm(this.dir, { recursive: true, force: true });
+    else process.stderr.write(`kept ${this.dir}\n`);
+  }
+}
+
+export const registrationsPath = (namespace: string): string =>
+  `/apis/rollcall.dev/v1alpha1/namespaces/${namespace}/serviceregistrations`;

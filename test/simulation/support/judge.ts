@@ -1,0 +1,206 @@
+// Judges a world by the invariants of the registry, from the raw log of the stream and the truth about the pods. It
+// knows nothing of how the operator works, and looks at every message exactly once.
+
+import { BUCKET, OPERATOR_ID, type World } from './world.ts';
+
+const PREFIX = `$KV.${BUCKET}.service-instances.`;
+export const LOCK = `$ROLLCALL.${BUCKET}.${OPERATOR_ID}.lock`;
+/** I2: 2 s, and up to 8 s without a leader after a crash. */
+const FAREWELL_MS = 10_000;
+/** I1: a pod counts as Ready once it has been so for this long. */
+const READY_FOR_MS = 5_000;
+
+/** I1: without the registry for longer than this in all, a key may lapse. */
+const OUTAGE_MS = 12_000;
+/** Expiry comes up to this long after the TTL. */
+const EXPIRY_MS = 500;
+/** TTLs that a hand-over after a crash may outlast. */
+const SHORT_TTL_MS = 15_000;
+
+type Live = {
+  readonly uid: string;
+  readonly status: string;
+  readonly atMs: number;
+  readonly ttlMs: number;
+};
+
+export class Judge {
+  readonly #world: World;
+  readonly #live = new Map<string, Live>();
+  readonly #heartbeats = new Map<string, { readonly ms: number; gone: boolean }>();
+  /** Subjects that hold somebody else's value, since when. */
+  readonly #foreign = new Map<string, number>();
+  #read = 0;
+  #revision = 0;
+  #term = -1;
+  /** The last moment at which a fault may have kept the operator from seeing or saying something. */
+  disturbedUntilMs = 0;
+  /** When some replica, or all, could not reach the registry. */
+  readonly outages: { readonly fromMs: number; untilMs: number }[] = [];
+  /** When faults kept some replica from seeing the cluster. */
+  readonly blind: { readonly fromMs: number; untilMs: number }[] = [];
+
+  constructor(world: World) {
+    this.#world = world;
+  }
+
+  /** Throws at the first invariant that does not hold. */
+  check(): void {
+    const history = this.#world.stream.history();
+    for (; this.#read < history.length; this.#read += 1) {
+      const entry = history[this.#read];
+      if (entry === undefined) break;
+      if (entry.kind === 'stored') this.#stored(entry.message, entry.by, entry.atMs);
+      else this.#gone(entry.subject, entry.kind, entry.atMs);
+    }
+    this.#noGhosts();
+    this.#oneKeyPerPod();
+    const [error] = this.#world.errors;
+    if (error !== undefined) throw new Error(`an error was logged: ${error}`);
+  }
+
+  /** I9: what the registry must hold once nothing happens any more. */
+  checkConverged(): void {
+    this.check();
+    for (const pod of this.#world.livingPods) {
+      const live = [...this.#live.values()].filter(({ uid }) => uid === pod.uid);
+      if (this.#world.wants(pod) && !live.some(({ status }) => status === 'ACTIVE')) {
+        throw new Error(`I9: pod ${pod.name} is Ready and has no ACTIVE key`);
+      }
+    }
+    const status = this.#world.api.get('ServiceRegistration', 'default', 'web')?.['status'];
+    const ready = this.#world.livingPods.filter((pod) => this.#world.wants(pod)).length;
+    const told = (status as { instances?: { active?: number } } | undefined)?.instances?.active;
+    // A key that is left to lapse is ACTIVE until it does.
+    if (told !== ready && !(this.#world.isLapsing && Number(told) > ready))
+      throw new Error(`I8: status tells ${told} active instances where ${ready} pods are Ready`);
+  }
+
+  #stored(message: ReturnType<World['stream']['messages']>[number], by: string, atMs: number): void {
+    // A stream that was made anew counts from the beginning.
+    if (message.revision < this.#revision) this.#term = -1;
+    this.#revision = message.revision;
+    if (by === 'foreign') {
+      this.#live.delete(message.subject);
+      this.#forgetHeartbeat(message.subject);
+      if (message.operation === 'PUT') this.#foreign.set(message.subject, atMs);
+      return;
+    }
+    // The marker of a lapse, which was told as such.
+    if (by === 'server') return;
+    // I7
+    const foreignSinceMs = this.#foreign.get(message.subject);
+    this.#foreign.delete(message.subject);
+    if (foreignSinceMs !== undefined && !this.#mayAdopt(atMs))
+      throw new Error(`I7: ${message.subject} was somebody else's and was written`);
+    // I11
+    if (message.ttlSeconds === undefined) throw new Error(`I11: ${message.subject} was stored without a TTL`);
+    // I6, and the half of I14 about terms
+    const term = Number(message.headers['Rollcall-Term']);
+    if (!(term >= this.#term)) throw new Error(`I6: a message of term ${term} after the lock of term ${this.#term}`);
+    if (message.subject === LOCK) {
+      this.#term = term;
+      return;
+    }
+    if (term !== this.#term) throw new Error(`I6: a message of term ${term} in term ${this.#term}`);
+    if (!message.subject.startsWith(PREFIX)) throw new Error(`I7: ${message.subject} is not ours to write`);
+    if (message.operation !== 'PUT') {
+      this.#live.delete(message.subject);
+      this.#forgetHeartbeat(message.subject);
+      return;
+    }
+    const value = JSON.parse(Buffer.from(message.body).toString()) as { status: string; lastHeartbeat: string };
+    // I14
+    const heartbeatMs = Date.parse(value.lastHeartbeat);
+    const before = this.#heartbeats.get(message.subject);
+    if (before !== undefined && !before.gone && heartbeatMs <= before.ms) {
+      throw new Error(`I14: lastHeartbeat of ${message.subject} went from ${before.ms} to ${heartbeatMs}`);
+    }
+    this.#heartbeats.set(message.subject, { ms: heartbeatMs, gone: false });
+    const uid = message.headers['Rollcall-Owner']?.split('/')[3] ?? '';
+    if (!this.#world.pods.has(uid)) throw new Error(`I3: ${message.subject} is of pod ${uid}, which never existed`);
+    const pod = this.#world.pods.get(uid);
+    if (pod === undefined) return;
+    const calm = atMs - Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs) > FAREWELL_MS;
+    if (value.status === 'ACTIVE' && !this.#world.wants(pod) && calm)
+      throw new Error(`I2: dead pod ${pod.name} was refreshed`);
+    this.#live.set(message.subject, { uid, status: value.status, atMs, ttlMs: message.ttlSeconds * 1_000 });
+  }
+
+  /** I1: the key of a pod that is Ready, and was seen to be, does not lapse. */
+  #gone(subject: string, how: 'lapsed' | 'removed', atMs: number): void {
+    const live = this.#live.get(subject);
+    this.#live.delete(subject);
+    this.#foreign.delete(subject);
+    this.#forgetHeartbeat(subject);
+    if (live === undefined || how === 'removed') return;
+    const pod = this.#world.pods.get(live.uid);
+    if (pod === undefined || !this.#world.wants(pod) || atMs - this.#world.wantsSinceMs(pod) < READY_FOR_MS) return;
+    if (this.#isExcused(live, atMs)) return;
+    // A change of ids leaves the old key behind, to lapse.
+    if ([...this.#live.values()].some(({ uid, status }) => uid === live.uid && status === 'ACTIVE')) return;
+    const sinceMs = this.#world.wantsSinceMs(pod);
+    // A pod that became Ready while nobody could see it may have been said UNHEALTHY before, and lapses for it.
+    const unseen = this.blind.some(
+      ({ fromMs, untilMs }) => sinceMs > fromMs - READY_FOR_MS && sinceMs < untilMs + READY_FOR_MS,
+    );
+    if (!unseen) throw new Error(`I1: the key of Ready pod ${pod.name} lapsed at ${atMs}`);
+  }
+
+  /** What stood in a key that is gone nobody need know. */
+  #forgetHeartbeat(subject: string): void {
+    const heartbeat = this.#heartbeats.get(subject);
+    if (heartbeat !== undefined) heartbeat.gone = true;
+  }
+
+  /** Adopting may have been in force when the batch was made. */
+  #mayAdopt(atMs: number): boolean {
+    return this.#world.spec?.onConflict === 'Adopt' || atMs - this.#world.specChangedAtMs < FAREWELL_MS;
+  }
+
+  /** The registry was away for longer than is promised, or the TTL is shorter than a hand-over. */
+  #isExcused({ ttlMs }: Live, atMs: number): boolean {
+    if (ttlMs < SHORT_TTL_MS && atMs - this.disturbedUntilMs < FAREWELL_MS) return true;
+    const sinceMs = atMs - ttlMs - EXPIRY_MS;
+    let awayMs = 0;
+    for (const { fromMs, untilMs } of this.outages) {
+      awayMs += Math.max(0, Math.min(untilMs, atMs) - Math.max(fromMs, sinceMs));
+    }
+    return awayMs > OUTAGE_MS;
+  }
+
+  #noGhosts(): void {
+    const nowMs = this.#world.clock.monotonicMs();
+    for (const [subject, { uid, status, atMs, ttlMs }] of this.#live) {
+      const pod = this.#world.pods.get(uid);
+      if (status !== 'ACTIVE' || pod === undefined || this.#world.wants(pod)) continue;
+      const lapsesAtMs = atMs + ttlMs + EXPIRY_MS;
+      // Left to lapse when its pod went, whatever is said by now.
+      const isLapsing = this.#world.isLapsing || this.#world.lapsingUntilMs > atMs - FAREWELL_MS;
+      if (isLapsing && nowMs < lapsesAtMs) continue;
+      const sinceMs = Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs);
+      if (nowMs - sinceMs > FAREWELL_MS)
+        throw new Error(`I2: ${subject} is ACTIVE ${nowMs - sinceMs} ms after ${pod.name} went`);
+    }
+  }
+
+  /** When every replica has seen the last change of the spec. */
+  get #specSeenAtMs(): number {
+    const changedAtMs = this.#world.specChangedAtMs;
+    const spells = this.blind.filter(
+      ({ fromMs, untilMs }) => changedAtMs > fromMs - READY_FOR_MS && changedAtMs < untilMs,
+    );
+    return Math.max(changedAtMs, ...spells.map(({ untilMs }) => untilMs));
+  }
+
+  #oneKeyPerPod(): void {
+    const owners = new Set<string>();
+    for (const [subject, { uid, status, atMs }] of this.#live) {
+      if (status !== 'ACTIVE') continue;
+      // A change of ids leaves the old key behind, to lapse.
+      if (atMs < this.#specSeenAtMs + FAREWELL_MS) continue;
+      if (owners.has(uid)) throw new Error(`I3: pod ${uid} has a second live key ${subject}`);
+      owners.add(uid);
+    }
+  }
+}

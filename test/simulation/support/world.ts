@@ -1,0 +1,246 @@
+// A whole installation in memory: one API server, one stream, two replicas of the production operator, on fake time.
+// It offers what a cluster and its faults do, and remembers the truth about pods that the judge compares with.
+
+import type { Random } from '../../../src/clock.ts';
+import { parseOffset } from '../../../src/domain/service-instance.ts';
+import { createCluster } from '../../../src/kubernetes/cluster-writer.ts';
+import { EventRecorder } from '../../../src/kubernetes/event-recorder.ts';
+import { watchCluster } from '../../../src/kubernetes/watch-cluster.ts';
+import { Operator, type OperatorObserver } from '../../../src/operator.ts';
+import { someDefaults } from '../../support/builders.ts';
+import { FakeApi, type FakeConnection } from '../../support/fake-api.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { FakeRegistry } from '../../support/fake-registry.ts';
+import { FakeStream } from '../../support/fake-stream.ts';
+
+export const BUCKET = 'service-registry';
+export const OPERATOR_ID = 'simulated';
+const NAMESPACE = 'default';
+const SERVICE = 'web';
+
+export type Truth = {
+  readonly name: string;
+  readonly uid: string;
+  /** Ready and not being deleted. */
+  ready: boolean;
+  /** Fake monotonic ms when `ready` last changed, as the API server shows it. */
+  changedAtMs: number;
+  gone: boolean;
+};
+
+/** What the one registration says. */
+export type Spec = {
+  readonly ttlSeconds: number;
+  readonly refreshIntervalSeconds: number;
+  readonly whenNotReady: 'MarkUnhealthy' | 'Lapse' | 'Remove';
+  readonly instanceId: 'Generated' | 'PodName';
+  readonly onConflict: 'Yield' | 'Adopt';
+  readonly suspend: boolean;
+  readonly metadata: Readonly<Record<string, string>>;
+};
+
+export const PLAIN: Spec = {
+  ttlSeconds: 30,
+  refreshIntervalSeconds: 10,
+  whenNotReady: 'MarkUnhealthy',
+  instanceId: 'Generated',
+  onConflict: 'Yield',
+  suspend: false,
+  metadata: {},
+};
+
+export type Replica = {
+  readonly name: string;
+  readonly operator: Operator;
+  readonly api: FakeConnection;
+  readonly registry: FakeRegistry;
+  readonly stop: AbortController;
+  readonly ended: Promise<void>;
+};
+
+export class World {
+  readonly clock = new FakeClock();
+  readonly api: FakeApi;
+  readonly stream: FakeStream;
+  readonly pods = new Map<string, Truth>();
+  readonly replicas: Replica[] = [];
+  /** Undefined: the registration is deleted. */
+  spec: Spec | undefined = PLAIN;
+  /** Fake monotonic ms when the registration last changed, as the API server shows it. */
+  specChangedAtMs = 0;
+  /** Fake monotonic ms until when keys were left to lapse, if they were. */
+  lapsingUntilMs = Number.NEGATIVE_INFINITY;
+  readonly #random: Random;
+  readonly #errors: string[] = [];
+  #count = 0;
+
+  constructor(random: Random) {
+    this.#random = random;
+    this.api = new FakeApi(this.clock, { random });
+    this.stream = new FakeStream(this.clock, random, BUCKET);
+    this.setSpec(PLAIN);
+  }
+
+  /** Errors that somebody should see: none may come of faults. */
+  get errors(): readonly string[] {
+    return this.#errors;
+  }
+
+  get leader(): Replica | undefined {
+    return this.replicas.find(({ operator }) => operator.writer.leading);
+  }
+
+  startReplica(wallOffsetMs = 0): Replica {
+    const name = `replica-${++this.#count}`;
+    const clock = this.clock.fork(wallOffsetMs);
+    const api = this.api.connect();
+    const registry = new FakeRegistry(this.stream, name);
+    const stop = new AbortController();
+    const random = this.#random;
+    const log = {
+      debug: () => undefined,
+      info: () => undefined,
+      warn: () => undefined,
+      error: (fields: object, message: string) =>
+        void this.#errors.push(`${name}: ${message} ${JSON.stringify(fields)}`),
+    };
+    const { views, watching } = watchCluster({
+      transport: api,
+      clock,
+      random,
+      log,
+      annotationPrefix: 'rollcall.dev',
+      excludeNamespaces: ['kube-system'],
+      defaults: someDefaults,
+      signal: stop.signal,
+    });
+    const events = new EventRecorder({ transport: api, clock, random, log, reportingInstance: name });
+    const offset = parseOffset('+08:00');
+    if (offset === undefined) throw new Error('no offset');
+    const operator = new Operator(
+      { views, cluster: createCluster(api), events, registry, clock, random, log, observer: SILENT },
+      { bucket: BUCKET, operatorId: OPERATOR_ID, replicaId: name, offset, defaults: someDefaults, maxHoldMs: 300_000 },
+    );
+    const ended = Promise.all([operator.run(stop.signal), events.run(stop.signal), watching]).then(() => undefined);
+    const replica: Replica = { name, operator, api, registry, stop, ended };
+    this.replicas.push(replica);
+    return replica;
+  }
+
+  /** kill -9: nothing it wanted to say is said any more; what the server has already received counts. */
+  async kill(replica: Replica): Promise<void> {
+    replica.registry.setLink('disconnected');
+    replica.api.faults.cut();
+    await this.#end(replica);
+  }
+
+  /** SIGTERM. */
+  async stop(replica: Replica): Promise<void> {
+    await this.#end(replica);
+  }
+
+  async #end(replica: Replica): Promise<void> {
+    this.replicas.splice(this.replicas.indexOf(replica), 1);
+    replica.stop.abort();
+    let over = false;
+    void replica.ended.then(() => {
+      over = true;
+    });
+    await this.clock.until(() => over, 5_000);
+  }
+
+  // ---- the registration ----
+
+  setSpec(spec: Spec | undefined): void {
+    const nowMs = this.clock.monotonicMs();
+    if (this.isLapsing) this.lapsingUntilMs = nowMs;
+    const stored = this.api.get('ServiceRegistration', NAMESPACE, SERVICE);
+    if (spec === undefined) this.api.delete('ServiceRegistration', NAMESPACE, SERVICE);
+    else {
+      this.api.put('ServiceRegistration', {
+        ...stored,
+        metadata: { ...stored?.metadata, name: SERVICE, namespace: NAMESPACE },
+        spec: { selector: { matchLabels: { app: SERVICE } }, ...spec },
+      });
+    }
+    this.spec = spec;
+    this.specChangedAtMs = nowMs;
+  }
+
+  /** Keys whose pods are not Ready, or all, are left as they are. */
+  get isLapsing(): boolean {
+    return this.spec?.whenNotReady === 'Lapse' || this.spec?.suspend === true;
+  }
+
+  /** The pod should have an ACTIVE key. */
+  wants(pod: Truth): boolean {
+    return pod.ready && this.spec !== undefined && !this.spec.suspend;
+  }
+
+  /** Since when `wants` says what it says. */
+  wantsSinceMs(pod: Truth): number {
+    return Math.max(pod.changedAtMs, this.specChangedAtMs);
+  }
+
+  // ---- pods ----
+
+  addPod(name: string, ready: boolean): void {
+    const uid = this.#newUid();
+    this.api.put('Pod', podObject(name, uid, ready));
+    this.pods.set(uid, { name, uid, ready, changedAtMs: this.clock.monotonicMs(), gone: false });
+  }
+
+  setReady(pod: Truth, ready: boolean): void {
+    if (pod.gone || pod.ready === ready) return;
+    this.api.put('Pod', podObject(pod.name, pod.uid, ready));
+    pod.ready = ready;
+    pod.changedAtMs = this.clock.monotonicMs();
+  }
+
+  deletePod(pod: Truth): void {
+    if (pod.gone) return;
+    this.api.delete('Pod', NAMESPACE, pod.name);
+    if (pod.ready) pod.changedAtMs = this.clock.monotonicMs();
+    pod.ready = false;
+    pod.gone = true;
+  }
+
+  /** One in ten begins like one there is, as in services of thousands of pods. */
+  #newUid(): string {
+    const digits = (count: number) =>
+      Array.from({ length: count }, () => Math.floor(this.#random() * 16).toString(16)).join('');
+    const [known] = this.#random() < 0.1 ? this.pods.keys() : [];
+    return `${known?.slice(0, 8) ?? digits(8)}-${digits(4)}-4${digits(3)}-8${digits(3)}-${digits(12)}`;
+  }
+
+  get livingPods(): readonly Truth[] {
+    return [...this.pods.values()].filter(({ gone }) => !gone);
+  }
+
+  async end(): Promise<void> {
+    for (const replica of [...this.replicas]) await this.stop(replica);
+    // Bytes of stalled batches arrive up to 30 s late, and connections time out.
+    await this.clock.advance(40_000);
+    this.stream.close();
+  }
+}
+
+const SILENT: OperatorObserver = {
+  queue: () => ({ added: () => undefined, worked: () => undefined, retried: () => undefined }),
+  batch: () => undefined,
+  written: () => undefined,
+  acknowledged: () => undefined,
+  lapsed: () => undefined,
+  conflict: () => undefined,
+};
+
+const podObject = (name: string, uid: string, ready: boolean) => ({
+  metadata: { name, namespace: NAMESPACE, labels: { app: 'web' }, uid },
+  spec: { nodeName: 'node-a', containers: [{ name: 'app', image: 'web:1.2.3', ports: [{ containerPort: 80 }] }] },
+  status: {
+    phase: 'Running',
+    podIP: '10.0.0.1',
+    startTime: '2026-11-23T09:00:00Z',
+    conditions: [{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime: '2026-11-23T09:00:00Z' }],
+  },
+});

@@ -1,0 +1,224 @@
+// A JetStream stream in memory, as far as the registry depends on it: revisions, expectations, TTLs, markers, atomic
+// batches. Every client of a simulation shares one (`fake-registry.ts`). Keeps a raw log of all that ever happened.
+
+import type { Random } from '../../src/clock.ts';
+import type { BatchMessage, CommitOutcome, Revision, StoredMessage } from '../../src/writer/registry.ts';
+import type { FakeClock } from './fake-clock.ts';
+
+export type LogEntry =
+  | {
+      readonly kind: 'stored';
+      readonly atMs: number;
+      readonly message: StoredMessage;
+      /** The client's name, `foreign`, or `server` for markers. */
+      readonly by: string;
+      /** Messages of one batch have the same number; 0 outside batches. */
+      readonly batch: number;
+    }
+  /** A message reached its TTL; with markers on, the next entry is the marker unless this was one. */
+  | { readonly kind: 'lapsed'; readonly atMs: number; readonly subject: string; readonly revision: Revision }
+  /** Purged through the API, or gone with the whole stream. */
+  | { readonly kind: 'removed'; readonly atMs: number; readonly subject: string; readonly revision: Revision };
+
+/** The server's expiry comes so much after the deadline at most, measured on nats-server 2.15. */
+const LAPSE_DELAY_MAX_MS = 340;
+const EMPTY = new Uint8Array(0);
+
+type Draft = Omit<StoredMessage, 'revision' | 'storedAtMs'>;
+
+export class FakeStream {
+  readonly clock: FakeClock;
+  readonly random: Random;
+  readonly bucket: string;
+  /** 0: a lapse leaves nothing behind. */
+  readonly markerTtlSeconds: number;
+  /** False: as after somebody deleted the bucket. */
+  exists = true;
+  /** A full bucket of a single server: what replaces something is stored, what is new is not. */
+  full = false;
+  /** Of a body; -1: no limit. */
+  maxMessageBytes = -1;
+  incarnation: string;
+  lastRevision: Revision = 0;
+  readonly #log: LogEntry[] = [];
+  /** Last message per subject, in the order of revisions. */
+  readonly #last = new Map<string, StoredMessage>();
+  readonly #subjectByRevision = new Map<Revision, string>();
+  readonly #cancelLapse = new Map<Revision, () => void>();
+  readonly #listeners = new Set<(message: StoredMessage) => void>();
+  #batches = 0;
+
+  constructor(clock: FakeClock, random: Random, bucket = 'service-registry', markerTtlSeconds = 60) {
+    this.clock = clock;
+    this.random = random;
+    this.bucket = bucket;
+    this.markerTtlSeconds = markerTtlSeconds;
+    this.incarnation = this.#now();
+  }
+
+  /** Everything that was ever stored or went, oldest first, over all incarnations. */
+  history(): readonly LogEntry[] {
+    return this.#log;
+  }
+
+  /** Last messages of the subjects that match, markers included, in the order of revisions. */
+  messages(filter = '>'): StoredMessage[] {
+    return [...this.#last.values()].filter(({ subject }) => matches(filter, subject));
+  }
+
+  last(subject: string): StoredMessage | undefined {
+    return this.#last.get(subject);
+  }
+
+  at(revision: Revision): StoredMessage | undefined {
+    const subject = this.#subjectByRevision.get(revision);
+    return subject === undefined ? undefined : this.#last.get(subject);
+  }
+
+  bytes(): number {
+    let bytes = 0;
+    for (const { subject, body } of this.#last.values()) bytes += subject.length + body.length;
+    return bytes;
+  }
+
+  onStored(listener: (message: StoredMessage) => void): void {
+    this.#listeners.add(listener);
+  }
+
+  /** As the server does: looks at the messages in their order and names the first that does not fit. */
+  storeBatch(messages: readonly BatchMessage[], by: string): CommitOutcome {
+    if (!this.exists) return { kind: 'retry', description: 'nobody answers (503)' };
+    for (const { subject, expectedRevision } of messages) {
+      const actualRevision = this.#last.get(subject)?.revision ?? 0;
+      if (actualRevision !== expectedRevision) return { kind: 'conflict', actualRevision };
+    }
+    const large =
+      this.maxMessageBytes < 0 ? undefined : messages.find(({ body }) => body.length > this.maxMessageBytes);
+    if (large !== undefined) {
+      return { kind: 'rejected', reason: 'TooLarge', subject: large.subject, description: 'too large' };
+    }
+    if (this.full && messages.some(({ subject }) => !this.#last.has(subject))) {
+      return { kind: 'rejected', reason: 'Full', description: 'maximum bytes exceeded (10077)' };
+    }
+    const batch = ++this.#batches;
+    for (const { subject, ttlSeconds, operation, headerLines, body } of messages) {
+      this.#store({ subject, ttlSeconds, operation, headers: rollcallHeaders(headerLines), body }, by, batch);
+    }
+    return { kind: 'committed', lastRevision: this.lastRevision };
+  }
+
+  /** Somebody else's `kv.put`; without `ttlSeconds` the key never lapses. */
+  put(
+    subject: string,
+    body: string | Uint8Array,
+    options: { ttlSeconds?: number; headers?: StoredMessage['headers'] } = {},
+  ) {
+    const { ttlSeconds, headers = {} } = options;
+    const bytes = typeof body === 'string' ? new TextEncoder().encode(body) : body;
+    return this.#store(
+      { subject, operation: 'PUT', headers, body: bytes, ...(ttlSeconds && { ttlSeconds }) },
+      'foreign',
+      0,
+    );
+  }
+
+  /** Somebody else's `kv.purge`: a marker, for ever unless it has a TTL. */
+  purge(subject: string, ttlSeconds?: number): Revision {
+    const draft: Draft = { subject, operation: 'PURGE', headers: {}, body: EMPTY, ...(ttlSeconds && { ttlSeconds }) };
+    return this.#store(draft, 'foreign', 0);
+  }
+
+  /** `nats stream purge`: the messages are gone without a trace, revisions go on. */
+  wipe(filter = '>'): void {
+    for (const message of this.messages(filter)) this.#remove(message, 'removed');
+  }
+
+  /** Somebody deleted the bucket. */
+  delete(): void {
+    this.wipe();
+    this.exists = false;
+  }
+
+  /** Deleted and made again: revisions begin anew. */
+  remake(): void {
+    this.delete();
+    this.exists = true;
+    this.lastRevision = 0;
+    this.incarnation = this.#now();
+  }
+
+  /** Forgets the timers of what would still lapse, so that a test can look for leaked ones. */
+  close(): void {
+    for (const cancel of this.#cancelLapse.values()) cancel();
+    this.#cancelLapse.clear();
+  }
+
+  #store(draft: Draft, by: string, batch: number): Revision {
+    const previous = this.#last.get(draft.subject);
+    if (previous !== undefined) this.#forget(previous);
+    const revision = ++this.lastRevision;
+    const message: StoredMessage = { ...draft, revision, storedAtMs: this.clock.wallMs() };
+    this.#last.set(draft.subject, message);
+    this.#subjectByRevision.set(revision, draft.subject);
+    this.#log.push({ kind: 'stored', atMs: this.clock.monotonicMs(), message, by, batch });
+    if (draft.ttlSeconds !== undefined) {
+      const afterMs = draft.ttlSeconds * 1_000 + this.random() * LAPSE_DELAY_MAX_MS;
+      this.#cancelLapse.set(
+        revision,
+        this.clock.after(afterMs, () => this.#lapse(message)),
+      );
+    }
+    for (const listener of this.#listeners) listener(message);
+    return revision;
+  }
+
+  #lapse(message: StoredMessage): void {
+    this.#remove(message, 'lapsed');
+    // A purge's marker and the server's own vanish silently; a value and a DEL leave a marker.
+    const isMarker = message.operation !== 'PUT' && message.operation !== 'DEL';
+    if (isMarker || this.markerTtlSeconds === 0) return;
+    const { subject } = message;
+    this.#store(
+      { subject, ttlSeconds: this.markerTtlSeconds, operation: 'MaxAge', headers: {}, body: EMPTY },
+      'server',
+      0,
+    );
+  }
+
+  #remove(message: StoredMessage, kind: 'lapsed' | 'removed'): void {
+    this.#forget(message);
+    const { subject, revision } = message;
+    this.#log.push({ kind, atMs: this.clock.monotonicMs(), subject, revision });
+  }
+
+  #forget({ subject, revision }: StoredMessage): void {
+    this.#last.delete(subject);
+    this.#subjectByRevision.delete(revision);
+    this.#cancelLapse.get(revision)?.();
+    this.#cancelLapse.delete(revision);
+  }
+
+  #now(): string {
+    return `${new Date(this.clock.wallMs()).toISOString()}#${this.#log.length}`;
+  }
+}
+
+/** NATS subject matching: `*` is one token, `>` one or more at the end. */
+export function matches(filter: string, subject: string): boolean {
+  const wanted = filter.split('.');
+  const tokens = subject.split('.');
+  for (const [index, token] of wanted.entries()) {
+    if (token === '>') return tokens.length > index;
+    if (index >= tokens.length || (token !== '*' && token !== tokens[index])) return false;
+  }
+  return wanted.length === tokens.length;
+}
+
+function rollcallHeaders(lines: string): Record<string, string> {
+  const headers: Record<string, string> = {};
+  for (const line of lines.split('\r\n')) {
+    const colon = line.indexOf(':');
+    if (line.startsWith('Rollcall-') && colon > 0) headers[line.slice(0, colon)] = line.slice(colon + 1).trim();
+  }
+  return headers;
+}

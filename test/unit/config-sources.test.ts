@@ -1,0 +1,74 @@
+import { mkdtempSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { describe, expect, test } from 'vitest';
+import { readConfig } from '../../src/config-sources.ts';
+
+const fileWith = (text: string): string => {
+  const path = join(mkdtempSync(join(tmpdir(), 'rollcall-config-')), 'rollcall.yaml');
+  writeFileSync(path, text);
+  return path;
+};
+
+const problemsOf = (...args: Parameters<typeof readConfig>): readonly string[] => {
+  const result = readConfig(...args);
+  return result.kind === 'invalid' ? result.problems : [];
+};
+
+const configOf = (...args: Parameters<typeof readConfig>) => {
+  const result = readConfig(...args);
+  if (result.kind === 'invalid') throw new Error(result.problems.join('; '));
+  return result.config;
+};
+
+describe('readConfig', () => {
+  test('flags come before variables, variables before the file, the file before the default', () => {
+    const config = fileWith('bucket: by-file\noperatorId: by-file\nlogLevel: warn\n');
+    const environment = { ROLLCALL_BUCKET: 'by-variable', ROLLCALL_OPERATOR_ID: 'by-variable' };
+    expect(configOf({ config, bucket: 'by-flag' }, environment)).toMatchObject({
+      bucket: 'by-flag',
+      operatorId: 'by-variable',
+      logLevel: 'warn',
+      defaultTtl: 30,
+    });
+  });
+
+  test('what is empty is not set', () => {
+    const config = fileWith('natsCreds:\nmaxHold:\n');
+    const environment = { ROLLCALL_MAX_HOLD: '', ROLLCALL_NATS_USER: '', ROLLCALL_CONFIG: '' };
+    expect(configOf({ config }, environment)).toMatchObject({ maxHold: 300 });
+    expect(configOf({}, environment)).not.toHaveProperty('natsUser');
+    expect(configOf({}, environment)).not.toHaveProperty('natsCreds');
+  });
+
+  test.each(['', ' ', '1e3', '0x10', '1.5', '-1', '∞'])('%j is no number of seconds', (text) => {
+    expect(problemsOf({ maxHold: text }, {})).toHaveLength(1);
+  });
+
+  test.each(['maxHold: true', 'maxHold: [5]', 'bucketReplicas: "three"'])('%s is refused', (yaml) => {
+    expect(problemsOf({ config: fileWith(yaml) }, {})).toHaveLength(1);
+  });
+
+  test.each([
+    [true, true],
+    ['true', true],
+    ['false', false],
+  ])('a switch given as %j is %j', (given, natsTlsFirst) => {
+    expect(configOf({ natsTlsFirst: given }, {})).toMatchObject({ natsTlsFirst });
+  });
+
+  test('what does not go together is named with everything else', () => {
+    const problems = problemsOf({ bucket: '!', natsUser: 'u', natsCert: '/c' }, { ROLLCALL_DEFAULT_TTL: '2' });
+    expect(problems).toEqual([
+      expect.stringMatching(/^--bucket: /),
+      expect.stringMatching(/^--default-ttl \(from ROLLCALL_DEFAULT_TTL\): /),
+      expect.stringMatching(/^--nats-user: /),
+      expect.stringMatching(/^--nats-cert: /),
+    ]);
+  });
+
+  test('a setting of the file that does not exist is named', () => {
+    const config = fileWith('natsURL: nats://a:4222\n');
+    expect(problemsOf({ config }, {})).toEqual([`natsURL in ${config}: no such setting`]);
+  });
+});

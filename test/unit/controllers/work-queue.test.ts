@@ -1,0 +1,92 @@
+import { expect, test } from 'vitest';
+import { type QueueObserver, WorkQueue } from '../../../src/controllers/work-queue.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+
+const SILENT: QueueObserver = { added: () => undefined, worked: () => undefined, retried: () => undefined };
+
+const start = (reconcile: (key: string) => Promise<void> | void, workers = 1) => {
+  const clock = new FakeClock();
+  const queue = new WorkQueue<string>(clock, () => 0.5, SILENT);
+  const stop = new AbortController();
+  const errors: string[] = [];
+  const running = Array.from({ length: workers }, () => queue.run(reconcile, (key) => errors.push(key), stop.signal));
+  const end = async () => {
+    stop.abort();
+    await Promise.all(running);
+  };
+  return { clock, queue, errors, end };
+};
+
+test('a key that waits is not added twice, and order is kept', async () => {
+  const worked: string[] = [];
+  const { clock, queue, end } = start((key) => void worked.push(key));
+  for (const key of ['a', 'b', 'a', 'c', 'b']) queue.add(key);
+  await clock.settle();
+  expect(worked).toEqual(['a', 'b', 'c']);
+  await end();
+});
+
+test('a key added while it is worked on comes once more, never at the same time', async () => {
+  let active = 0;
+  const worked: string[] = [];
+  const { clock, queue, end } = start(async (key) => {
+    active += 1;
+    expect(active).toBe(1);
+    worked.push(key);
+    if (worked.length === 1) {
+      queue.add(key);
+      queue.add(key);
+    }
+    await clock.sleep(100, new AbortController().signal);
+    active -= 1;
+  }, 3);
+  queue.add('a');
+  await clock.advance(1_000);
+  expect(worked).toEqual(['a', 'a']);
+  expect(queue.idle).toBe(true);
+  await end();
+});
+
+test('several workers share the keys', async () => {
+  let most = 0;
+  let active = 0;
+  const { clock, queue, end } = start(async () => {
+    active += 1;
+    most = Math.max(most, active);
+    await clock.sleep(100, new AbortController().signal);
+    active -= 1;
+  }, 3);
+  for (const key of ['a', 'b', 'c', 'd', 'e']) queue.add(key);
+  await clock.advance(1_000);
+  expect(most).toBe(3);
+  expect(queue.idle).toBe(true);
+  await end();
+});
+
+test('failures come back with growing delays, and a success forgets them', async () => {
+  const times: number[] = [];
+  let failing = 6;
+  const { clock, queue, errors, end } = start(() => {
+    times.push(clock.monotonicMs());
+    failing -= 1;
+    if (failing >= 0) throw new Error('no');
+  });
+  queue.add('a');
+  await clock.advance(60_000);
+  const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+  expect(gaps).toEqual([37.5, 75, 150, 300, 600, 1_200]);
+  expect(errors).toHaveLength(6);
+  await end();
+});
+
+test('a key for later comes at its time, the earliest of several', async () => {
+  const times: number[] = [];
+  const { clock, queue, end } = start(() => void times.push(clock.monotonicMs()));
+  const startedMs = clock.monotonicMs();
+  queue.addAfter('a', 5_000);
+  queue.addAfter('a', 2_000);
+  queue.addAfter('a', 9_000);
+  await clock.advance(20_000);
+  expect(times.map((time) => time - startedMs)).toEqual([2_000]);
+  await end();
+});

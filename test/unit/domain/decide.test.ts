@@ -1,0 +1,369 @@
+// decide() rule by rule: who is selected, what is wished, who wins, what the value says.
+
+import { describe, expect, test } from 'vitest';
+import { type DecideOptions, decide, frozenWish } from '../../../src/domain/decide.ts';
+import type { PodView } from '../../../src/domain/pod.ts';
+import type { RegistrationView } from '../../../src/domain/service-registration.ts';
+import { parseOffset, UTC } from '../../../src/domain/timestamp.ts';
+import { aPod, aPodWithout, aRegistration, aSelector, aSelectorless, keyOf, NINE } from '../../support/builders.ts';
+
+const offset = parseOffset('+08:00') ?? UTC;
+const decideFor = (pod: PodView, registrations: readonly RegistrationView[], options: Partial<DecideOptions> = {}) =>
+  decide(pod, registrations, { offset, ...options });
+const wishOf = (pod: PodView, registration: RegistrationView) => decideFor(pod, [registration]).wishes[0];
+
+test('a Ready pod under one registration, whole', () => {
+  expect(decideFor(aPod(), [aRegistration()])).toEqual({
+    wishes: [
+      {
+        pod: { namespace: 'trading', name: 'trading-1', uid: '6f1d2c3b-4a59-4e0f-8d7c-1b2a39485766' },
+        registration: 'trading/trading-service',
+        serviceName: 'trading-service',
+        instanceIdMode: 'Generated',
+        whenNotReady: 'MarkUnhealthy',
+        adopt: false,
+        ttlMs: 30_000,
+        intervalMs: 10_000,
+        content: {
+          serviceName: 'trading-service',
+          version: '1.4.2',
+          stickyActiveGroup: null,
+          metadata: {
+            start_time: '2026-11-23T17:00:01.000+08:00',
+            namespace: 'trading',
+            pod: 'trading-1',
+            node: 'node-a',
+            ip: '10.1.2.3',
+            port: 8080,
+          },
+        },
+        state: { kind: 'live' },
+        podCreatedAtMs: NINE,
+      },
+    ],
+    conflicts: [],
+    frozen: [],
+    problems: [],
+  });
+});
+
+describe('the state', () => {
+  test.each<[string, Partial<PodView>, object]>([
+    ['Ready', {}, { kind: 'live' }],
+    ['not Ready', { ready: false }, { kind: 'away', reason: 'PodNotReady' }],
+    ['Pending', { ready: false, phase: 'Pending' }, { kind: 'away', reason: 'PodNotReady' }],
+    ['Ready but being deleted', { deleting: true }, { kind: 'away', reason: 'Terminating' }],
+    ['not Ready and being deleted', { ready: false, deleting: true }, { kind: 'away', reason: 'Terminating' }],
+    ['Ready in an unknown phase', { phase: 'Unknown' }, { kind: 'live' }],
+  ])('%s', (_, pod, state) => {
+    expect(wishOf(aPod(pod), aRegistration())?.state).toEqual(state);
+  });
+
+  test.each<[string, Partial<PodView>]>([
+    ['Succeeded', { phase: 'Succeeded' }],
+    ['Failed', { phase: 'Failed', ready: false }],
+    ['annotated register: "false"', { annotations: { register: 'false' } }],
+    ['of other labels', { labels: { app: 'web' } }],
+  ])('a pod that is %s has no wish', (_, pod) => {
+    expect(decideFor(aPod(pod), [aRegistration()])).toEqual({ wishes: [], conflicts: [], frozen: [], problems: [] });
+  });
+
+  test('suspended: away by Lapse, whatever the pod and the policy', () => {
+    const suspended = aRegistration({ settings: { suspend: true, whenNotReady: 'Remove' } });
+    for (const pod of [aPod(), aPod({ ready: false }), aPod({ deleting: true })]) {
+      expect(wishOf(pod, suspended)).toMatchObject({
+        state: { kind: 'away', reason: 'Suspended' },
+        whenNotReady: 'Lapse',
+      });
+    }
+  });
+});
+
+describe('selection', () => {
+  const annotated = (annotations: Record<string, string> = {}, pod: Partial<PodView> = {}) =>
+    aPod({ annotations: { register: 'true', ...annotations }, ...pod });
+
+  test.each<[string, PodView, RegistrationView, Partial<DecideOptions>, boolean]>([
+    [
+      'an empty selector takes every pod',
+      aPod({ labels: {} }),
+      aRegistration({ settings: { selector: aSelector() } }),
+      {},
+      true,
+    ],
+    ['by name: the annotated pod', annotated({ 'service-name': 'trading-service' }), aSelectorless(), {}, true],
+    ['by name: the pod of that workload', annotated(), aSelectorless(), { workloadName: 'trading-service' }, true],
+    [
+      'by name: by label',
+      annotated({}, { labels: { 'app.kubernetes.io/name': 'trading-service' } }),
+      aSelectorless(),
+      {},
+      true,
+    ],
+    ['by name: by its own name', annotated({}, { name: 'trading-service' }), aSelectorless(), {}, true],
+    ['by name: not another service', annotated({ 'service-name': 'web' }), aSelectorless(), {}, false],
+    ['by name: not unannotated', aPod({ name: 'trading-service' }), aSelectorless(), {}, false],
+    [
+      'by name: not "yes"',
+      annotated({ register: 'yes', 'service-name': 'trading-service' }),
+      aSelectorless(),
+      {},
+      false,
+    ],
+    ['by selector: also with a bad register', aPod({ annotations: { register: 'yes' } }), aRegistration(), {}, true],
+    ['a registration that is being deleted takes none', aPod(), aRegistration({ deleting: true }), {}, false],
+  ])('%s', (_, pod, registration, options, selected) => {
+    expect(decideFor(pod, [registration], options).wishes).toHaveLength(selected ? 1 : 0);
+  });
+
+  test('several services for one pod', () => {
+    const two = [aRegistration({ name: 'alpha' }), aRegistration({ name: 'beta' })];
+    expect(decideFor(aPod(), two).wishes.map(({ serviceName }) => serviceName)).toEqual(['alpha', 'beta']);
+  });
+});
+
+describe('two registrations of one service', () => {
+  const named = (name: string, createdAtMs: number, rest = {}) =>
+    aRegistration({ name, createdAtMs, serviceName: 'web', settings: { serviceName: 'web' }, ...rest });
+
+  test.each<[string, RegistrationView, RegistrationView]>([
+    ['the older counts', named('zeta', NINE), named('alpha', NINE + 1)],
+    ['of the same age, the first by name', named('alpha', NINE), named('zeta', NINE)],
+  ])('%s, in whatever order they come', (_, winner, loser) => {
+    for (const order of [
+      [winner, loser],
+      [loser, winner],
+    ]) {
+      const decision = decideFor(aPod(), order);
+      expect(decision.wishes.map(({ registration }) => registration)).toEqual([winner.key]);
+      expect(decision.conflicts).toEqual([{ registration: loser.key, winner: winner.key, serviceName: 'web' }]);
+    }
+  });
+
+  test('of which one does not select the pod: no conflict', () => {
+    const canary = named('canary', NINE - 1, {
+      settings: { serviceName: 'web', selector: aSelector({ track: 'canary' }) },
+    });
+    expect(decideFor(aPod(), [canary, named('stable', NINE)])).toMatchObject({
+      wishes: [{ registration: keyOf('stable') }],
+      conflicts: [],
+    });
+  });
+
+  test('of which the older is being deleted: the younger counts', () => {
+    const going = named('going', NINE - 1, { deleting: true });
+    expect(decideFor(aPod(), [going, named('staying', NINE)]).wishes).toMatchObject([
+      { registration: keyOf('staying') },
+    ]);
+  });
+
+  test('of which the older is suspended: it still counts', () => {
+    const suspended = named('older', NINE - 1, { settings: { serviceName: 'web', suspend: true } });
+    expect(decideFor(aPod(), [suspended, named('younger', NINE)])).toMatchObject({
+      wishes: [{ registration: keyOf('older'), state: { reason: 'Suspended' } }],
+      conflicts: [{ registration: keyOf('younger') }],
+    });
+  });
+
+  test('of which the older is invalid: it counts where it holds the pod, else the younger does', () => {
+    const invalid = aRegistration({ name: 'older', createdAtMs: NINE - 1, serviceName: 'web', problem: 'no good' });
+    const both = [invalid, named('younger', NINE)];
+    expect(decideFor(aPod(), both, { holds: (registration) => registration === invalid.key })).toMatchObject({
+      wishes: [],
+      conflicts: [{ registration: keyOf('younger'), winner: invalid.key }],
+      frozen: [invalid.key],
+    });
+    expect(decideFor(aPod(), both)).toMatchObject({
+      wishes: [{ registration: keyOf('younger') }],
+      conflicts: [],
+      frozen: [invalid.key],
+    });
+  });
+});
+
+test('our own resource for single pods yields to any other of the service, older or not, without a word', () => {
+  const gathering = aSelectorless({
+    name: 'web',
+    createdAtMs: NINE - 1,
+    owned: true,
+    settings: { serviceName: 'web' },
+  });
+  const ofWorkload = aRegistration({ name: 'web-x', createdAtMs: NINE, owned: true, settings: { serviceName: 'web' } });
+  const pod = aPod({ annotations: { register: 'true', 'service-name': 'web' } });
+  expect(decideFor(pod, [gathering, ofWorkload])).toMatchObject({
+    wishes: [{ registration: keyOf('web-x') }],
+    conflicts: [],
+  });
+  expect(decideFor(pod, [gathering]).wishes).toMatchObject([{ registration: keyOf('web') }]);
+});
+
+test('an invalid registration is frozen: a held wish keeps its content, and follows the pod', () => {
+  const held = wishOf(aPod(), aRegistration());
+  if (held === undefined) throw new Error('no wish');
+  expect(decideFor(aPod(), [aRegistration({ problem: 'no good' })])).toMatchObject({
+    wishes: [],
+    frozen: [keyOf('trading-service')],
+  });
+  expect(frozenWish(held, aPod())).toEqual(held);
+  expect(frozenWish(held, aPod({ ready: false }))).toEqual({ ...held, state: { kind: 'away', reason: 'PodNotReady' } });
+  const suspended = { ...held, state: { kind: 'away', reason: 'Suspended' } } as const;
+  expect(frozenWish(suspended, aPod())).toEqual(suspended);
+});
+
+describe('the settings arrive in the wish', () => {
+  test('TTL, interval, policy, adoption, instance id', () => {
+    const registration = aRegistration({
+      settings: {
+        ttlSeconds: 60,
+        refreshIntervalSeconds: 20,
+        whenNotReady: 'Remove',
+        onConflict: 'Adopt',
+        instanceId: 'PodName',
+      },
+    });
+    expect(wishOf(aPod(), registration)).toMatchObject({
+      ttlMs: 60_000,
+      intervalMs: 20_000,
+      whenNotReady: 'Remove',
+      adopt: true,
+      instanceIdMode: 'PodName',
+    });
+  });
+
+  test('a normalised version, with its source and a note', () => {
+    const wish = wishOf(aPod({ labels: { app: 'trading', version: 'v2' } }), aRegistration());
+    expect(wish?.content).toMatchObject({ version: '2.0.0', metadata: { sourceVersion: 'v2' } });
+    expect(wish?.versionNote).toBe('"v2" from the label version is registered as 2.0.0');
+    expect(wishOf(aPod(), aRegistration())).not.toHaveProperty('versionNote');
+  });
+});
+
+describe('metadata', () => {
+  const metadataOf = (pod: PodView, settings = {}) => wishOf(pod, aRegistration({ settings }))?.content.metadata;
+
+  test('in a fixed order: ours first, then the users’ by key', () => {
+    const pod = aPod({
+      labels: { app: 'trading', 'app.kubernetes.io/part-of': 'desk', version: '2' },
+      annotations: { metadata: '{"zone":"b","a":"1"}' },
+    });
+    const settings = { metadata: { team: 'rates', a: '0' }, metadataFromLabels: ['app.kubernetes.io/part-of'] };
+    expect(Object.entries(metadataOf(pod, settings) ?? {})).toEqual([
+      ['start_time', '2026-11-23T17:00:01.000+08:00'],
+      ['namespace', 'trading'],
+      ['pod', 'trading-1'],
+      ['node', 'node-a'],
+      ['ip', '10.1.2.3'],
+      ['port', 8080],
+      ['sourceVersion', '2'],
+      ['a', '1'],
+      ['part-of', 'desk'],
+      ['team', 'rates'],
+      ['zone', 'b'],
+    ]);
+  });
+
+  test.each<[string, PodView, readonly string[]]>([
+    ['no IP', aPodWithout('ip'), ['start_time', 'namespace', 'pod', 'node', 'port']],
+    ['no node', aPodWithout('node'), ['start_time', 'namespace', 'pod', 'ip', 'port']],
+    ['only init containers', aPod({ containers: [] }), ['start_time', 'namespace', 'pod', 'node', 'ip']],
+    [
+      'host network: the IP of its node',
+      aPod({ ip: '192.0.2.7' }),
+      ['start_time', 'namespace', 'pod', 'node', 'ip', 'port'],
+    ],
+  ])('a pod with %s', (_, pod, keys) => {
+    expect(Object.keys(metadataOf(pod) ?? {})).toEqual(keys);
+  });
+
+  test('a pod that the kubelet has not seen started when it was made', () => {
+    expect(metadataOf(aPodWithout('startedAtMs'))?.['start_time']).toBe('2026-11-23T17:00:00.000+08:00');
+  });
+
+  test('labels win over the resource, the annotation over both', () => {
+    const pod = aPod({ labels: { app: 'trading', team: 'by-label' } });
+    const settings = { metadata: { team: 'by-resource' }, metadataFromLabels: ['team', 'absent', 'constructor'] };
+    expect(metadataOf(pod, settings)?.['team']).toBe('by-label');
+    expect(Object.keys(metadataOf(pod, settings) ?? {})).not.toContain('constructor');
+    const annotated = { ...pod, annotations: { metadata: '{"team":"by-annotation"}' } };
+    expect(metadataOf(annotated, settings)?.['team']).toBe('by-annotation');
+  });
+
+  test('a label never overrides what is reserved, nor becomes an odd key', () => {
+    const labels = { app: 'trading', 'x/pod': 'y', 'x/1a': 'z' };
+    const keys = Object.keys(metadataOf(aPod({ labels }), { metadataFromLabels: ['x/pod', 'x/1a'] }) ?? {});
+    expect(keys).toEqual(['start_time', 'namespace', 'pod', 'node', 'ip', 'port']);
+    expect(metadataOf(aPod({ labels }), { metadataFromLabels: ['x/pod'] })?.['pod']).toBe('trading-1');
+  });
+
+  test('an annotation that, with the resource, is too much is left out and said', () => {
+    const some = (count: number, prefix: string) =>
+      Object.fromEntries(Array.from({ length: count }, (_, i) => [`${prefix}${i}`, 'x']));
+    const pod = aPod({ annotations: { metadata: JSON.stringify(some(20, 'b')) } });
+    const decision = decideFor(pod, [aRegistration({ settings: { metadata: some(20, 'a') } })]);
+    expect(Object.keys(decision.wishes[0]?.content.metadata ?? {}).filter((key) => key.startsWith('b'))).toEqual([]);
+    expect(decision.problems).toMatchObject([
+      { annotation: 'metadata', message: expect.stringContaining('stay within') },
+    ]);
+  });
+});
+
+describe('too much metadata', () => {
+  const kilobytes = (count: number, prefix: string) =>
+    Object.fromEntries(Array.from({ length: count * 2 }, (_, i) => [`${prefix}${i}`, 'x'.repeat(500)]));
+
+  test('in bytes, by the annotation: it is left out and said', () => {
+    const pod = aPod({ annotations: { metadata: JSON.stringify(kilobytes(3, 'b')) } });
+    const decision = decideFor(pod, [aRegistration({ settings: { metadata: kilobytes(4, 'a') } })]);
+    const keys = Object.keys(decision.wishes[0]?.content.metadata ?? {});
+    expect(keys).toContain('a7');
+    expect(keys).not.toContain('b0');
+    expect(decision.problems).toMatchObject([{ annotation: 'metadata' }]);
+  });
+
+  test('by labels: they are left out, the resource’s own stays', () => {
+    const metadata = Object.fromEntries(Array.from({ length: 32 }, (_, i) => [`a${i}`, 'x']));
+    const pod = aPod({ labels: { app: 'trading', team: 'rates' } });
+    const wish = wishOf(pod, aRegistration({ settings: { metadata, metadataFromLabels: ['team'] } }));
+    expect(Object.keys(wish?.content.metadata ?? {})).toContain('a31');
+    expect(wish?.content.metadata).not.toHaveProperty('team');
+  });
+});
+
+describe('ports and problems', () => {
+  test('an annotated port overrides the resource', () => {
+    const registration = aRegistration({ settings: { port: 'http' } });
+    expect(wishOf(aPod({ annotations: { port: '9090' } }), registration)?.content.metadata['port']).toBe(9090);
+  });
+
+  test('an annotated port that nothing declares is said, once, and the resource’s counts', () => {
+    const two = [aRegistration({ name: 'alpha' }), aRegistration({ name: 'beta' })];
+    const decision = decideFor(aPod({ annotations: { port: 'grpc' } }), two);
+    expect(decision.wishes.map(({ content }) => content.metadata['port'])).toEqual([8080, 8080]);
+    expect(decision.problems).toEqual([
+      {
+        annotation: 'port',
+        value: 'grpc',
+        message: 'port must be the name of a port that a container of the pod declares.',
+      },
+    ]);
+  });
+
+  test('a bad service name is said where names select', () => {
+    const pod = aPod({ name: 'trading-service', annotations: { register: 'true', 'service-name': 'A*' } });
+    expect(decideFor(pod, [aSelectorless()])).toMatchObject({
+      wishes: [{ serviceName: 'trading-service' }],
+      problems: [{ annotation: 'service-name', value: 'A*' }],
+    });
+  });
+
+  test('the inputs stay untouched', () => {
+    const pod = aPod({ annotations: { port: 'grpc', metadata: '{"a":"b"}' } });
+    const registrations = [
+      aRegistration({ name: 'beta', createdAtMs: 2 }),
+      aRegistration({ name: 'alpha', createdAtMs: 1 }),
+    ];
+    const before = structuredClone({ pod, registrations });
+    decideFor(pod, registrations);
+    expect({ pod, registrations }).toEqual(before);
+  });
+});

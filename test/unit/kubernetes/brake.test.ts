@@ -1,0 +1,101 @@
+// I15: a list that lacks much of what was there is not believed before another confirms it (F15).
+
+import { expect, test } from 'vitest';
+import { View } from '../../../src/controllers/view.ts';
+import { type ObjectKey, objectKey } from '../../../src/domain/pod.ts';
+import { textField } from '../../../src/kubernetes/api-transport.ts';
+import { reflect } from '../../../src/kubernetes/reflector.ts';
+import { collectionPath, resources } from '../../../src/kubernetes/resources.ts';
+import { FakeApi } from '../../support/fake-api.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+
+type Slim = { readonly key: ObjectKey; readonly namespace: string; readonly uid: string };
+
+const trim = (raw: unknown): Slim => {
+  const namespace = textField(raw, 'metadata', 'namespace') ?? '';
+  const key = objectKey(namespace, textField(raw, 'metadata', 'name') ?? '');
+  return { key, namespace, uid: textField(raw, 'metadata', 'uid') ?? '' };
+};
+
+const withPods = async (count: number) => {
+  const clock = new FakeClock();
+  const api = new FakeApi(clock);
+  for (let i = 0; i < count; i += 1) api.put('Pod', { metadata: { name: `pod-${i}`, namespace: 'default' } });
+  const connection = api.connect();
+  const view = new View<Slim>();
+  const stop = new AbortController();
+  const errors: string[] = [];
+  const quiet = () => undefined;
+  const running = reflect({
+    transport: connection,
+    clock,
+    random: () => 0.5,
+    log: { debug: quiet, info: quiet, warn: quiet, error: (_, message) => void errors.push(message) },
+    resource: { path: collectionPath(resources.Pod) },
+    trim,
+    view,
+    signal: stop.signal,
+  });
+  await clock.until(() => view.size === count, 5_000);
+  const end = async () => {
+    stop.abort();
+    await clock.advance(5_000);
+    await running;
+  };
+  /** Everything known is forgotten, and the next list is empty. */
+  const emptied = () => {
+    connection.faults.cut();
+    api.put('Pod', { metadata: { name: 'pod-99', namespace: 'default', labels: { changed: 'meanwhile' } } });
+    api.compact();
+    connection.faults.pass();
+    connection.faults.emptyLists = true;
+  };
+  return { clock, api, view, connection, errors, emptied, end };
+};
+
+test('an empty list is held, and forgotten when the next one is whole', async () => {
+  const { clock, view, connection, errors, emptied, end } = await withPods(100);
+  emptied();
+  await clock.until(() => view.held === 100, 10_000);
+  expect(errors).toHaveLength(1);
+  await clock.advance(40_000);
+  connection.faults.emptyLists = false;
+  await clock.advance(60_000);
+  expect(view).toMatchObject({ size: 100, held: 0 });
+  await end();
+});
+
+test('an empty list that is confirmed after a minute is believed', async () => {
+  const { clock, view, emptied, end } = await withPods(100);
+  emptied();
+  await clock.until(() => view.held === 100, 10_000);
+  await clock.advance(55_000);
+  expect(view.size).toBe(100);
+  await clock.until(() => view.size === 0, 30_000);
+  expect(view.held).toBe(0);
+  await end();
+});
+
+test('what events say is gone is gone at once, also while the rest is held', async () => {
+  const { clock, api, view, connection, emptied, end } = await withPods(100);
+  for (let i = 0; i < 50; i += 1) api.delete('Pod', 'default', `pod-${i}`);
+  await clock.advance(1_000);
+  expect(view.size).toBe(50);
+  emptied();
+  await clock.until(() => view.held === 50, 10_000);
+  connection.faults.emptyLists = false;
+  api.delete('Pod', 'default', 'pod-60');
+  await clock.advance(2_000);
+  expect(view.size).toBe(49);
+  await end();
+});
+
+test('a list that lacks a few is believed', async () => {
+  const { clock, api, view, connection, end } = await withPods(100);
+  connection.faults.cut();
+  for (let i = 0; i < 20; i += 1) api.delete('Pod', 'default', `pod-${i}`);
+  api.compact();
+  connection.faults.pass();
+  await clock.until(() => view.size === 80, 40_000);
+  await end();
+});

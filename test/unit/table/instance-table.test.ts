@@ -1,0 +1,296 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { objectKey } from '../../../src/domain/pod.ts';
+import { InstanceTable, type Write } from '../../../src/table/instance-table.ts';
+import { SETTLED } from '../../../src/table/row.ts';
+import { NINE } from '../../support/builders.ts';
+import { FakeClock } from '../../support/fake-clock.ts';
+import { aWish, away, uidOf, type WishOptions } from '../../support/wishes.ts';
+
+let clock: FakeClock;
+let table: InstanceTable;
+let reported: string[];
+let revision: number;
+
+beforeEach(() => {
+  clock = new FakeClock();
+  reported = [];
+  revision = 100;
+  table = new InstanceTable(clock, {
+    onUrgent: () => undefined,
+    onReport: (registration) => reported.push(registration),
+  });
+});
+
+const pod = (name: string) => objectKey('trading', name);
+const wish = (name: string, options: WishOptions = {}) =>
+  table.setWishes(pod(name), uidOf(name), [aWish({ podName: name, ...options })]);
+const gone = (name: string) => table.setWishes(pod(name), undefined, []);
+const lead = () => table.lead(() => ({ kind: 'none', revision: 0 }));
+const take = (limit = 499) => table.take(limit, () => true).writes;
+const acknowledge = (writes: readonly Write[]) => {
+  for (const write of writes) table.written(write, ++revision, clock.wallMs());
+};
+const podsOf = (writes: readonly Write[]) =>
+  writes.map(
+    ({
+      wish: {
+        pod: { name },
+      },
+      reason,
+    }) => `${name} ${reason}`,
+  );
+
+describe('on a replica that does not lead', () => {
+  test('nothing is taken, and a pod that goes leaves no trace', () => {
+    wish('a');
+    expect(take()).toEqual([]);
+    gone('a');
+    expect(table.size).toBe(0);
+  });
+});
+
+describe('on the leader', () => {
+  beforeEach(lead);
+
+  test('a Ready pod is written once, then refreshed within every interval', async () => {
+    wish('a');
+    acknowledge(take());
+    expect(take()).toEqual([]);
+    const times: number[] = [];
+    for (let ms = 0; ms < 60_000; ms += 100) {
+      await clock.advance(100);
+      const writes = take();
+      if (writes.length > 0) times.push(ms);
+      acknowledge(writes);
+    }
+    expect(times.length).toBeGreaterThanOrEqual(6);
+    expect(times.length).toBeLessThanOrEqual(7);
+    expect(times[0]).toBeLessThanOrEqual(10_000);
+    for (const [index, ms] of times.slice(1).entries()) expect(ms - (times[index] ?? 0)).toBe(10_000);
+  });
+
+  test('a pod that goes is said UNHEALTHY once, and then forgotten', () => {
+    wish('a');
+    acknowledge(take());
+    gone('a');
+    const writes = take();
+    expect(podsOf(writes)).toEqual(['a Terminating']);
+    expect(writes[0]?.text.head).toContain('"status":"UNHEALTHY"');
+    acknowledge(writes);
+    expect(table.size).toBe(0);
+  });
+
+  test('a pod that was never Ready gets no key', () => {
+    wish('a', { state: away() });
+    expect(take()).toEqual([]);
+    gone('a');
+    expect(table.size).toBe(0);
+  });
+
+  test('what changes while a batch is under way is written by the next', () => {
+    wish('a');
+    const first = take();
+    wish('a', { version: '2.0.0' });
+    expect(take()).toEqual([]);
+    acknowledge(first);
+    expect(podsOf(take())).toEqual(['a SpecChange']);
+  });
+
+  test('a pod that goes while its registration is under way is said UNHEALTHY after it', () => {
+    wish('a');
+    const first = take();
+    gone('a');
+    acknowledge(first);
+    expect(podsOf(take())).toEqual(['a Terminating']);
+  });
+
+  test('writes that failed come first again, in their order', () => {
+    for (const name of ['a', 'b', 'c']) wish(name);
+    const writes = take(2);
+    wish('d');
+    table.release(writes);
+    expect(podsOf(take())).toEqual(['a Registered', 'b Registered', 'c Registered', 'd Registered']);
+  });
+
+  test('a row of an invalid registration keeps its wish, and follows its pod', () => {
+    wish('a');
+    acknowledge(take());
+    table.setWishes(pod('a'), uidOf('a'), [], (held) => held);
+    expect(take()).toEqual([]);
+    table.setWishes(pod('a'), uidOf('a'), [], (held) => ({ ...held, state: away() }));
+    expect(podsOf(take())).toEqual(['a NotReady']);
+    table.setWishes(pod('a'), undefined, [], (held) => held);
+    expect(table.rowOf(pod('a'), uidOf('a'), 'trading-service')).toBeUndefined();
+  });
+
+  test('refreshes that starve get half of a batch', async () => {
+    for (let i = 0; i < 20; i += 1) wish(`old-${i}`);
+    acknowledge(take());
+    await clock.advance(16_000);
+    for (let i = 0; i < 50; i += 1) wish(`new-${i}`);
+    const reasons = take(20).map(({ reason }) => reason);
+    expect(reasons.filter((reason) => reason === 'Refresh')).toHaveLength(10);
+  });
+
+  test('a foreign key is looked at again each interval', async () => {
+    wish('a');
+    const [write] = take();
+    if (write === undefined) throw new Error('nothing was taken');
+    table.observe(write.row, { kind: 'foreign', revision: 5, owner: 'x' });
+    expect(table.take(10, () => true).reads).toEqual([]);
+    await clock.advance(10_500);
+    expect(table.take(10, () => true).reads).toEqual([write.row]);
+  });
+
+  test('reports tell what was acknowledged, not what is meant', () => {
+    wish('a');
+    const registration = objectKey('trading', 'trading-service');
+    expect(table.reports(registration)).toMatchObject([{ pod: 'a', status: 'Pending', reason: 'Registering' }]);
+    reported.length = 0;
+    acknowledge(take());
+    expect(reported).toEqual([registration]);
+    expect(table.reports(registration)).toMatchObject([{ pod: 'a', status: 'ACTIVE', ready: true }]);
+  });
+
+  test('refreshes that may not be made are put off, not lost', async () => {
+    wish('a');
+    acknowledge(take());
+    await clock.advance(10_500);
+    expect(table.take(10, () => false).writes).toEqual([]);
+    await clock.advance(10_500);
+    expect(podsOf(take())).toEqual(['a Refresh']);
+  });
+});
+
+describe('an interval that becomes shorter', () => {
+  test('counts from now, not from the next refresh by the old one', async () => {
+    lead();
+    wish('a', { ttlMs: 3_600_000, intervalMs: 1_200_000 });
+    acknowledge(take());
+    wish('a', { ttlMs: 3_600_000, intervalMs: 10_000 });
+    await clock.advance(10_500);
+    expect(podsOf(take())).toEqual(['a Refresh']);
+  });
+});
+
+describe('how long a pod waited for its key', () => {
+  test('is known until it is written, and not any more when the key is written again', () => {
+    lead();
+    wish('a');
+    const [write] = take();
+    if (write === undefined) throw new Error('nothing was taken');
+    expect(write.row.wishedAtMs).toBe(clock.monotonicMs());
+    acknowledge([write]);
+    expect(write.row.wishedAtMs).toBe(SETTLED);
+    table.observe(write.row, { kind: 'none', revision: 9 });
+    expect(podsOf(take())).toEqual(['a Registered']);
+    expect(write.row.wishedAtMs).toBe(SETTLED);
+  });
+});
+
+describe('two pods and one id', () => {
+  beforeEach(lead);
+
+  test('PodName: the key passes to the pod that replaces another, in one write', () => {
+    wish('a', { instanceIdMode: 'PodName' });
+    acknowledge(take());
+    const next = aWish({ podName: 'a', instanceIdMode: 'PodName' });
+    table.setWishes(pod('a'), 'new-uid', [{ ...next, pod: { ...next.pod, uid: 'new-uid' } }]);
+    expect(table.size).toBe(1);
+    gone('a');
+    expect(podsOf(take())).toEqual(['a Terminating']);
+  });
+
+  test('PodName in two namespaces: the older has it, the younger says so and follows', () => {
+    const other = aWish({ podName: 'a', instanceIdMode: 'PodName', podCreatedAtMs: NINE - 1_000 });
+    const elder = {
+      ...other,
+      pod: { namespace: 'older', name: 'a', uid: 'elder' },
+      registration: objectKey('older', 's'),
+    };
+    wish('a', { instanceIdMode: 'PodName' });
+    table.setWishes(objectKey('older', 'a'), 'elder', [elder]);
+    expect(table.size).toBe(1);
+    expect(
+      take().map(
+        ({
+          wish: {
+            pod: { namespace },
+          },
+        }) => namespace,
+      ),
+    ).toEqual(['older']);
+    const registration = objectKey('trading', 'trading-service');
+    expect(table.reports(registration)).toMatchObject([
+      { status: 'Conflict', reason: 'SameInstanceId', heldBy: 'pod older/a' },
+    ]);
+  });
+
+  const younger = (namespace: string, createdAtMs: number) => {
+    const made = aWish({ podName: 'a', instanceIdMode: 'PodName', podCreatedAtMs: createdAtMs });
+    const registration = objectKey(namespace, 's');
+    table.setWishes(objectKey(namespace, 'a'), namespace, [
+      { ...made, pod: { namespace, name: 'a', uid: namespace }, registration },
+    ]);
+    return registration;
+  };
+
+  test('when the holder goes, the oldest of those that wait inherits its key', () => {
+    wish('a', { instanceIdMode: 'PodName' });
+    acknowledge(take());
+    younger('third', NINE + 2_000);
+    younger('second', NINE + 1_000);
+    gone('a');
+    acknowledge(take());
+    expect(take().map(({ wish: heir, reason }) => `${heir.pod.namespace} ${reason}`)).toEqual(['second Registered']);
+    expect(table.reports(objectKey('third', 's'))).toMatchObject([{ heldBy: 'pod second/a' }]);
+  });
+
+  test('one that waited and went is no longer reported', () => {
+    wish('a', { instanceIdMode: 'PodName' });
+    const registration = younger('second', NINE + 1_000);
+    reported.length = 0;
+    table.setWishes(objectKey('second', 'a'), undefined, []);
+    expect(reported).toEqual([registration]);
+    expect(table.reports(registration)).toEqual([]);
+  });
+
+  test('UIDs that begin alike: the second one takes sixteen digits', () => {
+    const uids = ['6f1d2c3b-0000-4000-8000-000000000001', '6f1d2c3b-1111-4000-8000-000000000002'];
+    for (const [index, uid] of uids.entries()) {
+      const made = aWish({ podName: `p${index}`, podCreatedAtMs: NINE + index });
+      table.setWishes(pod(`p${index}`), uid, [{ ...made, pod: { ...made.pod, uid } }]);
+    }
+    expect(take().map(({ row }) => row.instanceId)).toEqual([
+      'trading-service-6f1d2c3b',
+      'trading-service-6f1d2c3b11114000',
+    ]);
+  });
+});
+
+describe('the beginning of a term', () => {
+  test('the oldest writes come first', () => {
+    for (const name of ['a', 'b', 'c']) wish(name);
+    const revisions: Record<string, number> = { a: 30, b: 10, c: 20 };
+    table.lead((row) => ({
+      kind: 'ours',
+      revision: revisions[row.wish.pod.name] ?? 0,
+      status: 'ACTIVE',
+      text: undefined,
+      ttlMs: 30_000,
+      writtenAtMs: clock.monotonicMs() - 15_000,
+      heartbeatMs: 0,
+    }));
+    expect(podsOf(take())).toEqual(['b Refresh', 'c Refresh', 'a Refresh']);
+  });
+
+  test('the end of a term takes everything back', () => {
+    lead();
+    wish('a');
+    const writes = take();
+    table.stopLeading();
+    expect(take()).toEqual([]);
+    lead();
+    expect(podsOf(take())).toEqual(podsOf(writes));
+  });
+});

@@ -1,0 +1,30 @@
+import { expect, test } from 'vitest';
+import { Metrics } from '../../../src/telemetry/metrics.ts';
+
+test('a queue is told under the names of client-go, an idle event loop as no lag', async () => {
+  const metrics = new Metrics();
+  metrics.observe({
+    leading: () => true,
+    keysOwned: () => 3,
+    oldestRefreshAgeSeconds: () => 4.5,
+    viewAgesSeconds: () => ({ Pod: 1 }),
+    held: () => 0,
+    queues: () => ({ pod: { depth: 2, workingSeconds: [1, 3] }, owned: { depth: 0, workingSeconds: [] } }),
+  });
+  metrics.lapsed(5);
+  const { text } = await metrics.scrape();
+  const lines = text.split('\n');
+  expect(lines).toEqual(
+    expect.arrayContaining([
+      'leader_election_master_status{name="rollcall"} 1',
+      'workqueue_depth{name="pod"} 2',
+      'workqueue_unfinished_work_seconds{name="pod"} 4',
+      'workqueue_longest_running_processor_seconds{name="pod"} 3',
+      'workqueue_longest_running_processor_seconds{name="owned"} 0',
+      'rollcall_oldest_refresh_age_seconds 4.5',
+      'rollcall_lapses_total 5',
+      '# TYPE process_cpu_seconds_total counter',
+      'rollcall_event_loop_lag_seconds{quantile="1"} 0',
+    ]),
+  );
+});
