@@ -10,14 +10,13 @@ import type { ApiTransport } from '../kubernetes/api-transport.ts';
 import { createCluster } from '../kubernetes/cluster-writer.ts';
 import { EventRecorder } from '../kubernetes/event-recorder.ts';
 import { awaitRights, operatorRights } from '../kubernetes/rights.ts';
-import { connectApi } from '../kubernetes/undici-transport.ts';
 import { watchCluster } from '../kubernetes/watch-cluster.ts';
-import { createNatsRegistry } from '../nats/registry.ts';
 import { Operator } from '../operator.ts';
 import { probeAnswer, serve } from '../telemetry/http.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
+import { apiOf, defaultsOf, natsRegistryOf } from './from-config.ts';
 
 /** After the first signal everything has this long to end in good order. */
 const STOP_WITHIN_MS = 10_000;
@@ -54,46 +53,15 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
   const { signal } = stop;
   const clock = systemClock;
   const metrics = new Metrics();
-  const api = await connectApi({
-    ...(config.kubeconfig === undefined ? {} : { kubeconfig: config.kubeconfig }),
-    ...(config.context === undefined ? {} : { context: config.context }),
-    clock,
-    version: VERSION,
-  });
+  const api = await apiOf(config, clock);
   const transport = counted(api, metrics);
-  const registry = createNatsRegistry({
-    bucket: config.bucket,
-    bucketPolicy: config.bucketPolicy,
-    replicas: config.bucketReplicas,
-    storage: config.bucketStorage,
-    clock,
-    log,
-    connectionOptions: {
-      servers: config.natsUrl,
-      credsFile: config.natsCreds,
-      nkeyFile: config.natsNkey,
-      user: config.natsUser,
-      passwordFile: config.natsPasswordFile,
-      tokenFile: config.natsTokenFile,
-      caFile: config.natsCa,
-      certFile: config.natsCert,
-      keyFile: config.natsKey,
-      tlsFirst: config.natsTlsFirst,
-      name: `rollcall ${hostname()}`,
-    },
-  });
+  const registry = natsRegistryOf(config, clock, log);
   // Outlives the stop: the lock is released, with what is urgent, over this connection.
   const connection = new AbortController();
   const connected = registry.start(connection.signal);
   const offset = parseOffset(config.heartbeatOffset);
   if (offset === undefined) throw new Error(`--heartbeat-offset ${config.heartbeatOffset} is no offset`);
-  const defaults = {
-    ttlSeconds: config.defaultTtl,
-    refreshIntervalSeconds: Math.min(config.defaultRefreshInterval, Math.floor(config.defaultTtl / 3)),
-    instanceId: config.defaultInstanceId,
-    whenNotReady: config.defaultWhenNotReady,
-    onConflict: config.defaultOnConflict,
-  };
+  const defaults = defaultsOf(config);
   const { views, watching } = watchCluster({
     transport,
     clock,

@@ -27,36 +27,43 @@ export type WatchClusterOptions = {
 /** `watching` resolves when the signal aborted and every watch has ended. */
 export const watchCluster = (
   options: WatchClusterOptions,
-): { readonly views: Views; readonly watching: Promise<void> } => {
-  const interner = new Interner();
-  const { annotationPrefix } = options;
+): { readonly views: ClusterViews; readonly watching: Promise<void> } => {
   const watches: Promise<void>[] = [];
-  const watch = <T extends ViewObject>(resource: Resource, trim: (raw: unknown) => T | undefined): View<T> => {
-    const view = new View<T>((error) =>
-      options.log.error({ kind: resource.kind, error }, 'a handler of changes failed'),
-    );
+  const { transport, clock, random, log, signal } = options;
+  const views = clusterViews(options, (resource, trim, view) => {
     const fieldSelector = excludeNamespaces(options.excludeNamespaces);
-    watches.push(
-      reflect({
-        transport: options.transport,
-        clock: options.clock,
-        random: options.random,
-        log: options.log,
-        resource: { path: collectionPath(resource), ...(fieldSelector === undefined ? {} : { fieldSelector }) },
-        trim,
-        view,
-        signal: options.signal,
-      }),
-    );
+    const source = { path: collectionPath(resource), ...(fieldSelector === undefined ? {} : { fieldSelector }) };
+    watches.push(reflect({ transport, clock, random, log, resource: source, trim, view, signal }));
+  });
+  return { views, watching: Promise.all(watches).then(() => undefined) };
+};
+
+/** The views, with their writing side. */
+export type ClusterViews = Views & {
+  readonly pods: View<PodView>;
+  readonly registrations: View<RegistrationView>;
+};
+
+/** Sees to it that a view is fed with the objects of a kind, each as `trim` leaves it. */
+type Feed = <T extends ViewObject>(resource: Resource, trim: (raw: unknown) => T | undefined, view: View<T>) => void;
+
+/** One view per kind that decisions need, whether it is watched or listed once. */
+export const clusterViews = (
+  options: Pick<WatchClusterOptions, 'annotationPrefix' | 'defaults' | 'log'>,
+  feed: Feed,
+): ClusterViews => {
+  const interner = new Interner();
+  const { annotationPrefix, defaults, log } = options;
+  const fed = <T extends ViewObject>(resource: Resource, trim: (raw: unknown) => T | undefined): View<T> => {
+    const view = new View<T>((error) => log.error({ kind: resource.kind, error }, 'a handler of changes failed'));
+    feed(resource, trim, view);
     return view;
   };
   const workload = (kind: WorkloadKind): View<WorkloadView> =>
-    watch(resources[kind], (raw) => trimWorkload(kind, raw, annotationPrefix, interner));
-  const views = {
-    pods: watch<PodView>(resources.Pod, (raw) => trimPod(raw, annotationPrefix, interner)),
-    registrations: watch<RegistrationView>(resources.ServiceRegistration, (raw) =>
-      trimRegistration(raw, options.defaults),
-    ),
+    fed(resources[kind], (raw) => trimWorkload(kind, raw, annotationPrefix, interner));
+  return {
+    pods: fed<PodView>(resources.Pod, (raw) => trimPod(raw, annotationPrefix, interner)),
+    registrations: fed<RegistrationView>(resources.ServiceRegistration, (raw) => trimRegistration(raw, defaults)),
     workloads: {
       Deployment: workload('Deployment'),
       StatefulSet: workload('StatefulSet'),
@@ -64,5 +71,4 @@ export const watchCluster = (
       ReplicaSet: workload('ReplicaSet'),
     },
   };
-  return { views, watching: Promise.all(watches).then(() => undefined) };
 };

@@ -1,0 +1,51 @@
+// What the settings mean for the parts that commands are made of: the connection to NATS, to the API server, and the
+// defaults of the installation. One translation, so that no command sees other servers or rules than the operator.
+
+import { hostname } from 'node:os';
+import type { Clock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import type { InstallationDefaults } from '../domain/service-registration.ts';
+import { type ClosableTransport, connectApi } from '../kubernetes/undici-transport.ts';
+import type { Log } from '../log.ts';
+import { createNatsRegistry, type NatsRegistry } from '../nats/registry.ts';
+import { VERSION } from '../version.ts';
+
+export const natsRegistryOf = (config: Config, clock: Clock, log: Log): NatsRegistry =>
+  createNatsRegistry({
+    bucket: config.bucket,
+    bucketPolicy: config.bucketPolicy,
+    replicas: config.bucketReplicas,
+    storage: config.bucketStorage,
+    clock,
+    log,
+    connectionOptions: {
+      servers: config.natsUrl,
+      credsFile: config.natsCreds,
+      nkeyFile: config.natsNkey,
+      user: config.natsUser,
+      passwordFile: config.natsPasswordFile,
+      tokenFile: config.natsTokenFile,
+      caFile: config.natsCa,
+      certFile: config.natsCert,
+      keyFile: config.natsKey,
+      tlsFirst: config.natsTlsFirst,
+      name: `rollcall ${hostname()}`,
+    },
+  });
+
+/** @throws Error with a sentence when there is no way to find the API server or to read the credentials */
+export const apiOf = (config: Config, clock: Clock): Promise<ClosableTransport> =>
+  connectApi({
+    ...(config.kubeconfig === undefined ? {} : { kubeconfig: config.kubeconfig }),
+    ...(config.context === undefined ? {} : { context: config.context }),
+    clock,
+    version: VERSION,
+  });
+
+export const defaultsOf = (config: Config): InstallationDefaults => ({
+  ttlSeconds: config.defaultTtl,
+  refreshIntervalSeconds: Math.min(config.defaultRefreshInterval, Math.floor(config.defaultTtl / 3)),
+  instanceId: config.defaultInstanceId,
+  whenNotReady: config.defaultWhenNotReady,
+  onConflict: config.defaultOnConflict,
+});
