@@ -4,14 +4,21 @@
 import type { Clock, Random } from './clock.ts';
 import type { Cluster } from './controllers/cluster.ts';
 import { Duplicates } from './controllers/duplicates.ts';
-import { looseKeyOf, type OwnedKey, ownedKeysOf, reconcileOwned, workloadKey } from './controllers/owned-reconciler.ts';
+import {
+  looseKeyOf,
+  type OwnedKey,
+  ownedKeysOf,
+  ownedNamespaceOf,
+  reconcileOwned,
+  workloadKey,
+} from './controllers/owned-reconciler.ts';
 import { reconcilePod } from './controllers/pod-reconciler.ts';
 import { RegistrationReconciler } from './controllers/registration-reconciler.ts';
 import { type EventSink, Reporter } from './controllers/reporter.ts';
 import type { Change } from './controllers/view.ts';
 import { allViews, type Views, workloadOf } from './controllers/views.ts';
 import { type QueueObserver, type QueueReading, WorkQueue } from './controllers/work-queue.ts';
-import type { ObjectKey } from './domain/pod.ts';
+import { namespaceOf, type ObjectKey } from './domain/pod.ts';
 import type { HeartbeatOffset } from './domain/service-instance.ts';
 import type { InstallationDefaults, RegistrationView, WhenNotReady } from './domain/service-registration.ts';
 import type { WorkloadView } from './domain/workload.ts';
@@ -83,9 +90,9 @@ export class Operator {
     const { clock, random, observer } = ports;
     this.#ports = ports;
     this.#settings = settings;
-    this.#pods = new WorkQueue(clock, random, observer.queue('pod'));
-    this.#registrations = new WorkQueue(clock, random, observer.queue('serviceregistration'));
-    this.#owned = new WorkQueue(clock, random, observer.queue('owned'));
+    this.#pods = new WorkQueue(clock, random, observer.queue('pod'), namespaceOf);
+    this.#registrations = new WorkQueue(clock, random, observer.queue('serviceregistration'), namespaceOf);
+    this.#owned = new WorkQueue(clock, random, observer.queue('owned'), ownedNamespaceOf);
     this.#reporter = new Reporter(ports.views, ports.events, () => this.voice !== 'silent');
     this.table = new InstanceTable(clock, {
       onUrgent: () => this.writer.wake(),

@@ -19,6 +19,8 @@ export const workloadKey = (workload: WorkloadView): OwnedKey =>
 
 const podsKey = (namespace: string, service: string): OwnedKey => `Pods/${namespace}/${service}` as OwnedKey;
 
+export const ownedNamespaceOf = (key: OwnedKey): string => key.split('/', 2)[1] ?? '';
+
 export type OwnedReconcilerContext = {
   readonly views: Views;
   readonly registrationsOf: (namespace: string) => readonly RegistrationView[];

@@ -22,6 +22,9 @@ export type ObjectKey = string & { readonly brand: 'ObjectKey' };
 
 export const objectKey = (namespace: string, name: string): ObjectKey => `${namespace}/${name}` as ObjectKey;
 
+/** Empty for objects of the cluster. */
+export const namespaceOf = (key: ObjectKey): string => key.slice(0, key.indexOf('/'));
+
 export type ContainerPort = { readonly name?: string; readonly port: number };
 
 export type ContainerView = {

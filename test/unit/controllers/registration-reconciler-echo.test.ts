@@ -7,7 +7,7 @@ import { Duplicates } from '../../../src/controllers/duplicates.ts';
 import { RegistrationReconciler } from '../../../src/controllers/registration-reconciler.ts';
 import { View } from '../../../src/controllers/view.ts';
 import { WorkQueue } from '../../../src/controllers/work-queue.ts';
-import type { ObjectKey } from '../../../src/domain/pod.ts';
+import { namespaceOf, type ObjectKey } from '../../../src/domain/pod.ts';
 import type { RegistrationView } from '../../../src/domain/service-registration.ts';
 import type { WorkloadView } from '../../../src/domain/workload.ts';
 import { InstanceTable } from '../../../src/table/instance-table.ts';
@@ -30,11 +30,8 @@ test('a foreign status within the time of the echo is overwritten after it', asy
     deleteOwned: async () => ({ kind: 'done' }),
     canI: async () => true,
   };
-  const queue = new WorkQueue<ObjectKey>(clock, () => 0.5, {
-    added: () => undefined,
-    worked: () => undefined,
-    retried: () => undefined,
-  });
+  const silent = { added: () => undefined, worked: () => undefined, retried: () => undefined };
+  const queue = new WorkQueue<ObjectKey>(clock, () => 0.5, silent, namespaceOf);
   const workload = () => new View<WorkloadView>();
   const reconciler = new RegistrationReconciler({
     views: {

@@ -6,7 +6,12 @@ const SILENT: QueueObserver = { added: () => undefined, worked: () => undefined,
 
 const start = (reconcile: (key: string) => Promise<void> | void, workers = 1) => {
   const clock = new FakeClock();
-  const queue = new WorkQueue<string>(clock, () => 0.5, SILENT);
+  const queue = new WorkQueue<string>(
+    clock,
+    () => 0.5,
+    SILENT,
+    (key) => key.slice(0, key.indexOf('/')),
+  );
   const stop = new AbortController();
   const errors: string[] = [];
   const running = Array.from({ length: workers }, () => queue.run(reconcile, (key) => errors.push(key), stop.signal));
@@ -23,6 +28,34 @@ test('a key that waits is not added twice, and order is kept', async () => {
   for (const key of ['a', 'b', 'a', 'c', 'b']) queue.add(key);
   await clock.settle();
   expect(worked).toEqual(['a', 'b', 'c']);
+  await end();
+});
+
+test('namespaces take turns, each in its own order, however many keys one of them has', async () => {
+  const worked: string[] = [];
+  const { clock, queue, end } = start((key) => void worked.push(key));
+  for (let i = 0; i < 1_000; i += 1) queue.add(`loud/${i}`);
+  for (const key of ['quiet/a', 'quiet/b', 'calm/a']) queue.add(key);
+  expect(queue.reading().depth).toBe(1_003);
+  await clock.settle();
+  expect(worked.slice(0, 6)).toEqual(['loud/0', 'quiet/a', 'calm/a', 'loud/1', 'quiet/b', 'loud/2']);
+  expect(worked).toHaveLength(1_003);
+  expect(worked.filter((key) => key.startsWith('loud/'))).toEqual(Array.from({ length: 1_000 }, (_, i) => `loud/${i}`));
+  expect(queue.idle).toBe(true);
+  await end();
+});
+
+test('a namespace that comes back again and again waits for its turn', async () => {
+  const worked: string[] = [];
+  const { clock, queue, end } = start((key) => {
+    worked.push(key);
+    if (key === 'loud/flapping' && worked.length < 50) queue.add(key);
+  });
+  queue.add('loud/flapping');
+  for (const key of ['quiet/a', 'quiet/b', 'quiet/c']) queue.add(key);
+  await clock.settle();
+  expect(worked.indexOf('quiet/c')).toBeLessThanOrEqual(6);
+  expect(worked).toHaveLength(50);
   await end();
 });
 
