@@ -20,7 +20,8 @@ import { allViews, type Views, workloadOf } from './controllers/views.ts';
 import { type QueueObserver, type QueueReading, WorkQueue } from './controllers/work-queue.ts';
 import { namespaceOf, type ObjectKey } from './domain/pod.ts';
 import type { HeartbeatOffset } from './domain/service-instance.ts';
-import type { InstallationDefaults, RegistrationView, WhenNotReady } from './domain/service-registration.ts';
+import type { RegistrationView } from './domain/service-registration.ts';
+import type { Defaults, WhenNotReady } from './domain/settings.ts';
 import type { WorkloadView } from './domain/workload.ts';
 import type { Log } from './log.ts';
 import { InstanceTable } from './table/instance-table.ts';
@@ -62,7 +63,7 @@ export type OperatorSettings = {
   readonly operatorId: string;
   readonly replicaId: string;
   readonly offset: HeartbeatOffset;
-  readonly defaults: InstallationDefaults;
+  readonly defaults: Defaults;
   /** How long keys are refreshed while the API server cannot be heard. */
   readonly maxHoldMs: number;
 };

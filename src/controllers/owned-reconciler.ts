@@ -6,7 +6,8 @@ import { podServiceName, readRegister } from '../domain/annotations.ts';
 import { isApplied, type OwnedPlan, planForPods, planForWorkload } from '../domain/owned-registration.ts';
 import { objectKey, type PodView } from '../domain/pod.ts';
 import { sameStatus as sameJson } from '../domain/registration-status.ts';
-import type { InstallationDefaults, RegistrationView } from '../domain/service-registration.ts';
+import type { RegistrationView } from '../domain/service-registration.ts';
+import type { Defaults } from '../domain/settings.ts';
 import type { WorkloadKind, WorkloadView } from '../domain/workload.ts';
 import type { Cluster, WriteOutcome } from './cluster.ts';
 import { type Views, workloadOf } from './views.ts';
@@ -24,7 +25,7 @@ export const ownedNamespaceOf = (key: OwnedKey): string => key.split('/', 2)[1] 
 export type OwnedReconcilerContext = {
   readonly views: Views;
   readonly registrationsOf: (namespace: string) => readonly RegistrationView[];
-  readonly defaults: InstallationDefaults;
+  readonly defaults: Defaults;
   readonly cluster: Cluster;
   readonly speaks: () => boolean;
   /** Annotations that are no good, and annotated pods that a person's resource leaves out. */

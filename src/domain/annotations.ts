@@ -6,7 +6,7 @@ import { parseDuration } from './duration.ts';
 import { isServiceName, SERVICE_NAME_RULE } from './names.ts';
 import type { PodView } from './pod.ts';
 import { parsePort } from './port.ts';
-import type { InstallationDefaults } from './service-registration.ts';
+import type { Defaults } from './settings.ts';
 import { userMetadataProblem } from './user-metadata.ts';
 import { SHOWN_LENGTH_MAX, versionText } from './version.ts';
 
@@ -73,7 +73,7 @@ export const registerProblem = (annotations: Annotations): readonly AnnotationPr
  */
 export const readSpecAnnotations = (
   annotations: Annotations,
-  defaults: Pick<InstallationDefaults, 'ttlSeconds'>,
+  defaults: Pick<Defaults, 'ttlSeconds'>,
   lastGood: ServiceRegistrationSpec = {},
 ): AnnotatedSpec => {
   const problems: AnnotationProblem[] = [...unknownAnnotations(annotations)];

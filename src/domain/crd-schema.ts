@@ -154,50 +154,78 @@ const metadataFromLabels = z
     description: 'Names of pod labels copied into the metadata when present, under the part after the slash.',
   });
 
-export const specSchema = z
-  .object({
-    serviceName: text(64, 3).optional().meta({
-      description:
-        'The name of the service in the registry. Absent: the name of this resource. The name in force can never change: to rename, make a new resource and delete this one.',
-    }),
-    selector: selector.optional(),
-    ttlSeconds: z.int().min(TTL_SECONDS_MIN).max(TTL_SECONDS_MAX).optional().meta({
-      description: 'How long a key lives after its last refresh.',
-    }),
-    refreshIntervalSeconds: z.int().min(1).max(INTERVAL_SECONDS_MAX).optional().meta({
-      description:
-        'How often a key is rewritten; at most a third of the TTL. Absent: 10, or a third of the TTL when that is less.',
-    }),
-    instanceId: z.enum(['Generated', 'PodName']).optional().meta({
-      description:
-        "Generated: the service's name and 8 digits of the pod's UID. PodName: the pod's name, dots replaced by hyphens.",
-    }),
-    version: version.optional(),
-    port: port.optional(),
-    metadata: metadata.optional(),
-    metadataFromLabels: metadataFromLabels.optional(),
-    whenNotReady: z.enum(['MarkUnhealthy', 'Lapse', 'Remove']).optional().meta({
-      description:
-        'What becomes of the key of a pod that is no longer Ready. MarkUnhealthy: rewritten once as UNHEALTHY, then it lapses. Lapse: it lapses. Remove: it is purged at once.',
-    }),
-    onConflict: z.enum(['Yield', 'Adopt']).optional().meta({
-      description:
-        'What happens when somebody else holds a key. Yield: it is left alone, and a condition says so. Adopt: it is taken over.',
-    }),
-    suspend: z.boolean().optional().meta({
-      description: 'Lets every key of this resource lapse, and touches nothing else.',
-    }),
-  })
-  .superRefine((spec, context) => {
-    const { ttlSeconds, refreshIntervalSeconds } = spec;
-    if (ttlSeconds !== undefined && refreshIntervalSeconds !== undefined && refreshIntervalSeconds * 3 > ttlSeconds) {
-      context.addIssue({ code: 'custom', path: ['refreshIntervalSeconds'], message: INTERVAL_RULE.message });
-    }
-  })
+const specFields = z.object({
+  serviceName: text(64, 3).optional().meta({
+    description:
+      'The name of the service in the registry. Absent: the name of this resource. The name in force can never change: to rename, make a new resource and delete this one.',
+  }),
+  selector: selector.optional(),
+  ttlSeconds: z.int().min(TTL_SECONDS_MIN).max(TTL_SECONDS_MAX).optional().meta({
+    description: 'How long a key lives after its last refresh.',
+  }),
+  refreshIntervalSeconds: z.int().min(1).max(INTERVAL_SECONDS_MAX).optional().meta({
+    description:
+      'How often a key is rewritten; at most a third of the TTL. Absent: 10, or a third of the TTL when that is less.',
+  }),
+  instanceId: z.enum(['Generated', 'PodName']).optional().meta({
+    description:
+      "Generated: the service's name and 8 digits of the pod's UID. PodName: the pod's name, dots replaced by hyphens.",
+  }),
+  version: version.optional(),
+  port: port.optional(),
+  metadata: metadata.optional(),
+  metadataFromLabels: metadataFromLabels.optional(),
+  whenNotReady: z.enum(['MarkUnhealthy', 'Lapse', 'Remove']).optional().meta({
+    description:
+      'What becomes of the key of a pod that is no longer Ready. MarkUnhealthy: rewritten once as UNHEALTHY, then it lapses. Lapse: it lapses. Remove: it is purged at once.',
+  }),
+  onConflict: z.enum(['Yield', 'Adopt']).optional().meta({
+    description:
+      'What happens when somebody else holds a key. Yield: it is left alone, and a condition says so. Adopt: it is taken over.',
+  }),
+  suspend: z.boolean().optional().meta({
+    description: 'Lets every key of this resource lapse, and touches nothing else.',
+  }),
+});
+
+type Intervals = { readonly ttlSeconds?: number | undefined; readonly refreshIntervalSeconds?: number | undefined };
+
+const refineInterval = ({ ttlSeconds, refreshIntervalSeconds }: Intervals, context: z.RefinementCtx): void => {
+  if (ttlSeconds !== undefined && refreshIntervalSeconds !== undefined && refreshIntervalSeconds * 3 > ttlSeconds) {
+    context.addIssue({ code: 'custom', path: ['refreshIntervalSeconds'], message: INTERVAL_RULE.message });
+  }
+};
+
+export const specSchema = specFields
+  .superRefine(refineInterval)
   .meta({ ...rules(INTERVAL_RULE), description: 'What is registered, and how. May be {}.' });
 
+/** What is absent in JSON is absent here, never `undefined`. */
+type Exact<T> = { [Field in keyof T]: Exclude<T[Field], undefined> };
+
 /** The spec as stored: every field optional, nothing completed by defaults. */
-export type ServiceRegistrationSpec = z.infer<typeof specSchema>;
+export type ServiceRegistrationSpec = Exact<z.infer<typeof specSchema>>;
+
+/** What counts for resources that do not say it: every field but the two that name and select. */
+export type SpecDefaults = Omit<ServiceRegistrationSpec, 'serviceName' | 'selector'>;
+
+/** `problem`: the first that was found, with the path of its field. */
+export type Parsed<T> =
+  | { readonly kind: 'valid'; readonly value: T }
+  | { readonly kind: 'invalid'; readonly problem: string };
+
+/** `raw`: from JSON. Never throws. */
+export const parseSpec = (raw: unknown): Parsed<ServiceRegistrationSpec> => {
+  const { data, error } = specSchema.safeParse(raw);
+  return data === undefined ? invalid(['spec'], error) : { kind: 'valid', value: data as ServiceRegistrationSpec };
+};
+
+const invalid = (root: readonly string[], error: z.ZodError): Parsed<never> => {
+  const [issue] = error.issues;
+  const path = [...root, ...(issue?.path ?? [])].map(String).join('.');
+  const message = issue?.message ?? 'invalid';
+  return { kind: 'invalid', problem: path === '' ? message : `${path}: ${message}` };
+};
 
 /** The whole resource. The rules at the root see the name as well; they shipped first, because later ones block writes. */
 export const resourceSchema = z

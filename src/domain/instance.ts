@@ -2,7 +2,7 @@
 // Pure data; `service-instance.ts` turns it into the bytes readers see.
 
 import type { ObjectKey } from './pod.ts';
-import type { WhenNotReady } from './service-registration.ts';
+import type { WhenNotReady } from './settings.ts';
 
 /** `service-instances.{serviceName}.{instanceId}`: the KV key, without the bucket's subject prefix. */
 export type InstanceKey = string & { readonly brand: 'InstanceKey' };

@@ -16,12 +16,8 @@ import { hashHex } from './hash.ts';
 import type { PodView } from './pod.ts';
 import { sameStatus as sameJson } from './registration-status.ts';
 import type { LabelSelector } from './selector.ts';
-import {
-  type InstallationDefaults,
-  MANAGED_BY_LABEL,
-  MANAGED_BY_VALUE,
-  type RegistrationView,
-} from './service-registration.ts';
+import { MANAGED_BY_LABEL, MANAGED_BY_VALUE, type RegistrationView } from './service-registration.ts';
+import type { Defaults } from './settings.ts';
 import type { WorkloadView } from './workload.ts';
 
 export type OwnerReference = {
@@ -60,7 +56,7 @@ export type OwnedPlan = {
 export const planForWorkload = (
   workload: WorkloadView,
   registrations: readonly RegistrationView[],
-  defaults: InstallationDefaults,
+  defaults: Defaults,
 ): OwnedPlan => {
   const { annotations } = workload;
   const ours = registrations.filter(({ owned, ownerUids }) => owned && ownerUids.includes(workload.uid));
@@ -110,7 +106,7 @@ export const planForPods = (
   serviceName: string,
   pods: readonly PodView[],
   registrations: readonly RegistrationView[],
-  defaults: InstallationDefaults,
+  defaults: Defaults,
 ): OwnedPlan => {
   const ours = registrations.filter(
     (registration) =>
@@ -177,7 +173,10 @@ const manifestOf = (
   spec,
 });
 
-const specSelector = ({ matchLabels, matchExpressions }: LabelSelector): ServiceRegistrationSpec['selector'] => ({
+const specSelector = ({
+  matchLabels,
+  matchExpressions,
+}: LabelSelector): NonNullable<ServiceRegistrationSpec['selector']> => ({
   ...(Object.keys(matchLabels).length === 0 ? {} : { matchLabels: { ...matchLabels } }),
   ...(matchExpressions.length === 0
     ? {}

@@ -3,7 +3,8 @@
 
 import { DETAILS_MAX, MESSAGE_LENGTH_MAX, type RegistrationStatus } from './crd-status-schema.ts';
 import { asList, asObject } from './raw.ts';
-import type { RegistrationView, Settings } from './service-registration.ts';
+import type { RegistrationView } from './service-registration.ts';
+import type { Settings } from './settings.ts';
 import { formatSeconds } from './timestamp.ts';
 
 /** One selected pod under one registration, as the table knows it. */

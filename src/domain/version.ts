@@ -2,7 +2,7 @@
 // resource's choice or the documented chain; what does not fit is normalised, and said.
 
 import type { PodView } from './pod.ts';
-import type { VersionSource } from './service-registration.ts';
+import type { VersionSource } from './settings.ts';
 
 export type ResolvedVersion = {
   readonly version: string;

@@ -6,7 +6,8 @@ import { View, type ViewObject } from '../controllers/view.ts';
 import type { Views } from '../controllers/views.ts';
 import { Interner } from '../domain/intern.ts';
 import { type PodView, trimPod } from '../domain/pod.ts';
-import { type InstallationDefaults, type RegistrationView, trimRegistration } from '../domain/service-registration.ts';
+import { type RegistrationView, trimRegistration } from '../domain/service-registration.ts';
+import type { Defaults } from '../domain/settings.ts';
 import { trimWorkload, type WorkloadKind, type WorkloadView } from '../domain/workload.ts';
 import type { Log } from '../log.ts';
 import type { ApiTransport } from './api-transport.ts';
@@ -20,7 +21,7 @@ export type WatchClusterOptions = {
   readonly log: Log;
   readonly annotationPrefix: string;
   readonly excludeNamespaces: readonly string[];
-  readonly defaults: InstallationDefaults;
+  readonly defaults: Defaults;
   readonly signal: AbortSignal;
 };
 

@@ -2,7 +2,7 @@
 
 import type { Clock, Random } from '../clock.ts';
 import type { HeartbeatOffset } from '../domain/service-instance.ts';
-import type { WhenNotReady } from '../domain/service-registration.ts';
+import type { WhenNotReady } from '../domain/settings.ts';
 import type { Log } from '../log.ts';
 import type { InstanceTable, Write } from '../table/instance-table.ts';
 import type { Row } from '../table/row.ts';

@@ -5,7 +5,7 @@ import type { InstanceKey, Wish } from '../domain/instance.ts';
 import { parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
 import { parseInstance, parseOwner } from '../domain/service-instance.ts';
-import type { WhenNotReady } from '../domain/service-registration.ts';
+import type { WhenNotReady } from '../domain/settings.ts';
 import type { StoredMessage } from './registry.ts';
 
 export type Orphan = { readonly wish: Wish; readonly instanceId: string; readonly key: InstanceKey };

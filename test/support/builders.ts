@@ -1,19 +1,16 @@
 // Builders of views for tests: a whole, ordinary object, of which a test states only what it is about.
 
 import { type ObjectKey, objectKey, type PodView } from '../../src/domain/pod.ts';
-import type {
-  InstallationDefaults,
-  LabelSelector,
-  RegistrationView,
-  Settings,
-} from '../../src/domain/service-registration.ts';
+import type { LabelSelector } from '../../src/domain/selector.ts';
+import type { RegistrationView } from '../../src/domain/service-registration.ts';
+import type { Defaults, Settings } from '../../src/domain/settings.ts';
 import type { WorkloadView } from '../../src/domain/workload.ts';
 
 /** 2026-11-23T09:00:00Z, in ms since the epoch. */
 export const NINE = 1_795_424_400_000;
 
 /** Of an installation that was told nothing. */
-export const someDefaults: InstallationDefaults = {
+export const someDefaults: Defaults = {
   ttlSeconds: 30,
   refreshIntervalSeconds: 10,
   instanceId: 'Generated',
@@ -82,6 +79,7 @@ export const aRegistration = ({ settings, problem, ...view }: RegistrationOption
     metadataFromLabels: [],
     whenNotReady: 'MarkUnhealthy',
     onConflict: 'Yield',
+
     suspend: false,
     ...settings,
   };

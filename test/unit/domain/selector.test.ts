@@ -1,8 +1,8 @@
 // Selectors, requirement by requirement, with the meaning that Kubernetes gives them.
 
 import { expect, test } from 'vitest';
+import type { LabelSelector } from '../../../src/domain/selector.ts';
 import { selects } from '../../../src/domain/selector.ts';
-import type { LabelSelector } from '../../../src/domain/service-registration.ts';
 import { aSelector } from '../../support/builders.ts';
 
 type Operator = LabelSelector['matchExpressions'][number]['operator'];

@@ -1,7 +1,7 @@
 // Versions: the normalisation rule, the chain, the sources, image references of every form.
 
 import { describe, expect, test } from 'vitest';
-import type { VersionSource } from '../../../src/domain/service-registration.ts';
+import type { VersionSource } from '../../../src/domain/settings.ts';
 import { imageTag, normaliseVersion, resolveVersion } from '../../../src/domain/version.ts';
 import { aPod } from '../../support/builders.ts';
 

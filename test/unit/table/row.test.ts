@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import type { WhenNotReady } from '../../../src/domain/service-registration.ts';
+import type { WhenNotReady } from '../../../src/domain/settings.ts';
 import { nextStep, type Observed, reportOf, type Step } from '../../../src/table/row.ts';
 import { aRow, aWish, away, ours } from '../../support/wishes.ts';
 
