@@ -1,19 +1,22 @@
 // What the reconcilers read: the views of the cluster, and the two questions they ask across them.
 
+import type { NamespaceView } from '../domain/namespace.ts';
 import { type ObjectKey, objectKey, type PodView } from '../domain/pod.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
 import type { WorkloadKind, WorkloadView } from '../domain/workload.ts';
-import type { ReadonlyView } from './view.ts';
+import type { ReadonlyView, ViewObject } from './view.ts';
 
 export type Views = {
   readonly pods: ReadonlyView<PodView>;
   readonly registrations: ReadonlyView<RegistrationView>;
+  readonly namespaces: ReadonlyView<NamespaceView>;
   readonly workloads: Readonly<Record<WorkloadKind, ReadonlyView<WorkloadView>>>;
 };
 
-export const allViews = (views: Views): readonly ReadonlyView<PodView | RegistrationView | WorkloadView>[] => [
+export const allViews = (views: Views): readonly ReadonlyView<ViewObject>[] => [
   views.pods,
   views.registrations,
+  views.namespaces,
   ...Object.values(views.workloads),
 ];
 

@@ -9,14 +9,14 @@ import { type Resource, resources } from './resources.ts';
 /** While rights are missing, and while the API server does not say: somebody may be granting them. */
 const ASK_AGAIN_MS = 5_000;
 
-const { Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, ServiceRegistration, Event } = resources;
+const { Pod, Namespace, Deployment, StatefulSet, DaemonSet, ReplicaSet, ServiceRegistration, Event } = resources;
 
 const rightsTo = (verbs: readonly string[], { group, plural }: Resource, subresource = ''): readonly Right[] =>
   verbs.map((verb) => ({ verb, group, resource: `${plural}${subresource}` }));
 
 /** What the operator does in every namespace. */
 export const operatorRights = (): readonly Right[] => [
-  ...readingRights([Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, ServiceRegistration], []),
+  ...readingRights([Pod, Namespace, Deployment, StatefulSet, DaemonSet, ReplicaSet, ServiceRegistration], []),
   ...rightsTo(['create', 'patch', 'delete'], ServiceRegistration),
   ...rightsTo(['patch'], ServiceRegistration, '/status'),
   ...rightsTo(['create', 'patch'], Event),

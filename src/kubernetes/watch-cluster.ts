@@ -5,6 +5,7 @@ import type { Clock, Random } from '../clock.ts';
 import { View, type ViewObject } from '../controllers/view.ts';
 import type { Views } from '../controllers/views.ts';
 import { Interner } from '../domain/intern.ts';
+import { type NamespaceView, trimNamespace } from '../domain/namespace.ts';
 import { type PodView, trimPod } from '../domain/pod.ts';
 import { type RegistrationView, trimRegistration } from '../domain/service-registration.ts';
 import type { Defaults } from '../domain/settings.ts';
@@ -32,7 +33,7 @@ export const watchCluster = (
   const watches: Promise<void>[] = [];
   const { transport, clock, random, log, signal } = options;
   const views = clusterViews(options, (resource, trim, view) => {
-    const fieldSelector = excludeNamespaces(options.excludeNamespaces);
+    const fieldSelector = resource.namespaced ? excludeNamespaces(options.excludeNamespaces) : undefined;
     const source = { path: collectionPath(resource), ...(fieldSelector === undefined ? {} : { fieldSelector }) };
     watches.push(reflect({ transport, clock, random, log, resource: source, trim, view, signal }));
   });
@@ -65,6 +66,7 @@ export const clusterViews = (
   return {
     pods: fed<PodView>(resources.Pod, (raw) => trimPod(raw, annotationPrefix, interner)),
     registrations: fed<RegistrationView>(resources.ServiceRegistration, (raw) => trimRegistration(raw, defaults)),
+    namespaces: fed<NamespaceView>(resources.Namespace, (raw) => trimNamespace(raw, annotationPrefix, interner)),
     workloads: {
       Deployment: workload('Deployment'),
       StatefulSet: workload('StatefulSet'),

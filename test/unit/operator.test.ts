@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import type { Cluster } from '../../src/controllers/cluster.ts';
 import { View } from '../../src/controllers/view.ts';
+import type { NamespaceView } from '../../src/domain/namespace.ts';
 import { objectKey, type PodView } from '../../src/domain/pod.ts';
 import { parseOffset } from '../../src/domain/service-instance.ts';
 import type { RegistrationView } from '../../src/domain/service-registration.ts';
@@ -28,7 +29,9 @@ test('the first lists are not gone through once per object, and nothing is said 
   const workload = () => new View<WorkloadView>();
   const workloads = { Deployment: workload(), StatefulSet: workload(), DaemonSet: workload(), ReplicaSet: workload() };
   const podSource = pods.addSource();
-  const sources = [podSource, registrations.addSource(), ...Object.values(workloads).map((view) => view.addSource())];
+  const namespaces = new View<NamespaceView>();
+  const others = [registrations, namespaces, ...Object.values(workloads)];
+  const sources = [podSource, ...others.map((view) => view.addSource())];
   const said: string[] = [];
   const done = { kind: 'done' } as const;
   const cluster: Cluster = {
@@ -48,7 +51,7 @@ test('the first lists are not gone through once per object, and nothing is said 
   const quiet = () => undefined;
   const operator = new Operator(
     {
-      views: { pods, registrations, workloads },
+      views: { pods, registrations, namespaces, workloads },
       cluster,
       events: { emit: quiet },
       registry,

@@ -37,6 +37,7 @@ test('a foreign status within the time of the echo is overwritten after it', asy
     views: {
       pods: new View(),
       registrations,
+      namespaces: new View(),
       workloads: { Deployment: workload(), StatefulSet: workload(), DaemonSet: workload(), ReplicaSet: workload() },
     },
     table: new InstanceTable(clock, { onUrgent: () => undefined, onReport: () => undefined }),

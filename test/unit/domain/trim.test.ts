@@ -2,6 +2,7 @@
 
 import { describe, expect, test } from 'vitest';
 import { Interner } from '../../../src/domain/intern.ts';
+import { trimNamespace } from '../../../src/domain/namespace.ts';
 import { trimPod } from '../../../src/domain/pod.ts';
 import { selects } from '../../../src/domain/selector.ts';
 import { trimRegistration } from '../../../src/domain/service-registration.ts';
@@ -301,4 +302,27 @@ describe('registrations', () => {
     expect(view).toMatchObject({ serviceName: 'shop-web', settings: { kind: 'invalid' } });
     expect(view).not.toHaveProperty('spec');
   });
+});
+
+test('a namespace keeps its labels and our annotations', () => {
+  const raw = {
+    metadata: {
+      name: 'trading',
+      uid: 'b1',
+      labels: { team: 'rates' },
+      annotations: { 'rollcall.dev/defaults': '{}', 'other.example.com/defaults': '{}' },
+    },
+    spec: { finalizers: ['kubernetes'] },
+  };
+  expect(trimNamespace(raw, prefix, new Interner())).toEqual({
+    key: '/trading',
+    namespace: '',
+    name: 'trading',
+    uid: 'b1',
+    labels: { team: 'rates' },
+    annotations: { defaults: '{}' },
+  });
+  for (const odd of [undefined, 'text', {}, { metadata: { name: 'trading' } }, { metadata: { uid: 'b1' } }]) {
+    expect(trimNamespace(odd, prefix, new Interner())).toBeUndefined();
+  }
 });
