@@ -4,7 +4,7 @@
 import { hostname } from 'node:os';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import type { InstallationDefaults } from '../domain/service-registration.ts';
+import type { Defaults } from '../domain/settings.ts';
 import { type ClosableTransport, connectApi } from '../kubernetes/undici-transport.ts';
 import type { Log } from '../log.ts';
 import { createNatsRegistry, type NatsRegistry } from '../nats/registry.ts';
@@ -42,7 +42,7 @@ export const apiOf = (config: Config, clock: Clock): Promise<ClosableTransport> 
     version: VERSION,
   });
 
-export const defaultsOf = (config: Config): InstallationDefaults => ({
+export const defaultsOf = (config: Config): Defaults => ({
   ttlSeconds: config.defaultTtl,
   refreshIntervalSeconds: Math.min(config.defaultRefreshInterval, Math.floor(config.defaultTtl / 3)),
   instanceId: config.defaultInstanceId,
