@@ -2,6 +2,7 @@
 // judged message by message. Nothing here waits or writes.
 
 import { z } from 'zod';
+import { refusals } from '../support/strict-readers.ts';
 import { refreshIntervalMs, serviceName, ttlMs, version } from './application.ts';
 import type { PodSighting, PodWatch, Spell } from './pod-watch.ts';
 import { namespace, type Stage } from './stage.ts';
@@ -45,6 +46,13 @@ export const judgeStream = ({ record, pods, report }: Stage, lost: Spell | undef
 
   judge('there are some', values.length > 0 ? undefined : 'none');
   judge('are instances of our service, in the exact form', firstProblem(values, malformed));
+  judge(
+    'would be shown by all three readers',
+    firstProblem(values, ({ body }) => {
+      const found = refusals(body);
+      return found.length === 0 ? undefined : `${found.join('; ')}: ${body}`;
+    }),
+  );
   judge(
     `have Nats-TTL ${ttlMs / 1000}`,
     firstProblem(values, ({ ttl }) => (ttl === `${ttlMs / 1000}` ? undefined : ttl || 'none')),

@@ -3,6 +3,7 @@
 // of the project's invariants. All ages are by the server's own clock, so a slow witness accuses nobody.
 
 import type { Sighting } from './stream-observer.ts';
+import { refusals } from './strict-readers.ts';
 
 /** What the observer gives. */
 export type Recorded = { readonly messages: readonly Sighting[] };
@@ -34,9 +35,13 @@ const REASONS = [
 /** The contract's order; some are absent, and what users add comes after. */
 const RESERVED = ['start_time', 'namespace', 'pod', 'node', 'ip', 'port', 'sourceVersion', 'stickyTerm'];
 
+/** A test that writes in our guise says so with this header, and is not judged. */
+export const PLANTED = 'Test-Planted';
+
 const isOurs = ({ headers, subject, operation }: Sighting): boolean =>
   (headers['Rollcall-Schema'] !== undefined || subject.startsWith('$ROLLCALL.')) &&
-  (operation === 'PUT' || operation === 'PURGE');
+  (operation === 'PUT' || operation === 'PURGE') &&
+  headers[PLANTED] === undefined;
 
 /** Values of ours: what a reader would list as an instance. */
 const isInstance = (sighting: Sighting): boolean =>
@@ -47,6 +52,7 @@ export const breaches = ({ messages }: Recorded, from = 0): readonly string[] =>
   const record = messages.slice(from);
   return [
     ...malformed(record),
+    ...unreadable(record),
     ...immortal(record),
     ...staleAuthors(record),
     ...stalledHeartbeats(record),
@@ -82,6 +88,13 @@ const flaw = ({ key = '', body, value, headers }: Sighting): string | undefined 
   if (!REASONS.includes(headers['Rollcall-Reason'] ?? '')) return `reason ${headers['Rollcall-Reason']}`;
   return /^\d+$/.test(headers['Rollcall-Term'] ?? '') ? undefined : `term ${headers['Rollcall-Term']}`;
 };
+
+/** What one of the three readers would not show, with the whole message: a live instance would be invisible to it. */
+export const unreadable = (record: readonly Sighting[]): readonly string[] =>
+  record.filter(isInstance).flatMap((sighting) => {
+    const found = refusals(sighting.body);
+    return found.length === 0 ? [] : [`${place(sighting)}: ${found.join('; ')}: ${sighting.body}`];
+  });
 
 /** I11: every message of ours has a TTL. */
 export const immortal = (record: readonly Sighting[]): readonly string[] =>

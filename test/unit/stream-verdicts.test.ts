@@ -94,6 +94,11 @@ describe('found', () => {
     ['a heartbeat that stands still', aWrite({ atMs: 20_000, headers: { 'Rollcall-Term': '9' } }), /I14/],
     ['one field more', aWrite({ atMs: 30_000, body: '{"serviceName":"a","more":1}' }), /no instance/],
     ['a version that readers refuse', aWrite({ atMs: 30_000, value: { version: 'v1' } }), /version v1/],
+    [
+      'a value that one reader alone would not show, printed whole',
+      aWrite({ atMs: 30_000, body: '{"serviceName":"ts","instanceId":"a","version":"1.0.0","lastHeartbeat":"x"}' }),
+      /monitor-api refuses the name ts: \{"serviceName":"ts",.*"x"\}/,
+    ],
     ['a value under another key', aWrite({ atMs: 30_000, value: { instanceId: 'other' } }), /disagree/],
     ['a wildcard in the key', aWrite({ atMs: 30_000, key: 'service-instances.trading-service.*' }), /grammar/],
     ['a second key of the pod', aWrite({ atMs: 30_000, key: `${KEY}-2` }), /I3/],

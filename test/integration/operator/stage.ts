@@ -16,6 +16,7 @@ import { createNodes } from '../../../hack/control-plane/nodes.ts';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
 import { OperatorProcess, type OperatorProcessOptions } from '../../support/operator-process.ts';
 import { StreamObserver } from '../../support/stream-observer.ts';
+import { unreadable } from '../../support/stream-verdicts.ts';
 
 export const BUCKET = 'service-registry';
 /** The first start may have to build the servers. */
@@ -189,12 +190,19 @@ export class Stage {
     );
   }
 
+  /** Fails when one of the three readers would not have shown every instance that was ever seen here. */
   async close(): Promise<void> {
     // In the order of who would complain about whom.
     for (const operator of this.operators) await operator.process.kill('SIGKILL');
     await this.#observer?.close();
     await this.nats.stop();
     await this.cluster.stop();
+    await this.#clean();
+    const unread = unreadable(this.#observer?.messages ?? []);
+    if (unread.length > 0) throw new Error(`${unread.length} invisible values:\n${unread.slice(0, 10).join('\n')}`);
+  }
+
+  async #clean(): Promise<void> {
     // Logs of all processes, for whoever looks into a failure.
     if (process.env['ROLLCALL_KEEP_LOGS'] === undefined) await rm(this.dir, { recursive: true, force: true });
     else process.stderr.write(`kept ${this.dir}\n`);

@@ -1,6 +1,7 @@
 // Judges a world by the invariants of the registry, from the raw log of the stream and the truth about the pods. It
 // knows nothing of how the operator works, and looks at every message exactly once.
 
+import { refusals } from '../../support/strict-readers.ts';
 import { BUCKET, OPERATOR_ID, type World } from './world.ts';
 
 const PREFIX = `$KV.${BUCKET}.service-instances.`;
@@ -109,7 +110,10 @@ export class Judge {
       this.#forgetHeartbeat(message.subject);
       return;
     }
-    const value = JSON.parse(Buffer.from(message.body).toString()) as { status: string; lastHeartbeat: string };
+    const body = Buffer.from(message.body).toString();
+    const [unread] = refusals(body);
+    if (unread !== undefined) throw new Error(`${message.subject}: ${unread}: ${body}`);
+    const value = JSON.parse(body) as { status: string; lastHeartbeat: string };
     // I14
     const heartbeatMs = Date.parse(value.lastHeartbeat);
     const before = this.#heartbeats.get(message.subject);
