@@ -31,6 +31,7 @@ export const INTERVAL_SECONDS_MAX = TTL_SECONDS_MAX / 3;
 const INTERVAL_RULE = {
   rule: '!has(self.ttlSeconds) || !has(self.refreshIntervalSeconds) || self.refreshIntervalSeconds * 3 <= self.ttlSeconds',
   message: 'refreshIntervalSeconds must be at most a third of ttlSeconds, so that two lost refreshes lapse nothing',
+  fieldPath: '.refreshIntervalSeconds',
 };
 
 // Zod counts UTF-16 units, the API server code points.
@@ -240,11 +241,13 @@ export const resourceSchema = z
         rule: `(has(self.spec.serviceName) ? self.spec.serviceName : self.metadata.name).matches('^[a-z][a-z0-9-]{1,62}[a-z0-9]$') && !(has(self.spec.serviceName) ? self.spec.serviceName : self.metadata.name).contains('--')`,
         message:
           'the service name (spec.serviceName, or metadata.name without it) must be 3 to 64 lower-case letters, digits and single hyphens, beginning with a letter and not ending with a hyphen',
+        fieldPath: '.spec.serviceName',
       },
       {
         rule: '(has(self.spec.serviceName) ? self.spec.serviceName : self.metadata.name) == (has(oldSelf.spec.serviceName) ? oldSelf.spec.serviceName : oldSelf.metadata.name)',
         message:
           'the service name can never change: make a new ServiceRegistration and delete this one to rename the service',
+        fieldPath: '.spec.serviceName',
       },
     ),
   });

@@ -49,13 +49,14 @@ const conditionOf = (object: Crd, type: string): Condition | undefined =>
   object.status?.conditions?.find((condition) => condition.type === type);
 
 let made = 0;
+const manifestOf = (spec: unknown, name: string) => ({
+  apiVersion: 'rollcall.dev/v1alpha1',
+  kind: 'ServiceRegistration',
+  metadata: { namespace: 'default', name },
+  spec,
+});
 const create = (spec: unknown, name = `some-service-${++made}`): Promise<Registration> =>
-  cluster.api().post<Registration>(registrations, {
-    apiVersion: 'rollcall.dev/v1alpha1',
-    kind: 'ServiceRegistration',
-    metadata: { name },
-    spec,
-  });
+  cluster.api().post<Registration>(registrations, manifestOf(spec, name));
 
 const refusalOf = async (attempt: Promise<unknown>): Promise<string> => {
   try {
@@ -122,68 +123,106 @@ describe('accepted', () => {
   });
 });
 
+/** One fault each, and what kubectl prints about it. */
+const WRONG: readonly (readonly [string, unknown, RegExp])[] = [
+  ['no spec', undefined, /spec: Required value/],
+  ['a short name', { serviceName: 'ab' }, /spec\.serviceName.*at least 3/],
+  ['a name of 65 letters', { serviceName: 'a'.repeat(65) }, /spec\.serviceName: Too long/],
+  [
+    'an upper-case name',
+    { serviceName: 'Trading' },
+    /spec\.serviceName: .*the service name .* must be 3 to 64 lower-case/,
+  ],
+  ['a name with a wildcard', { serviceName: 'trading-*' }, /spec\.serviceName: .*the service name/],
+  ['a name with a dot', { serviceName: 'trading.service' }, /spec\.serviceName: .*the service name/],
+  ['a name with two hyphens', { serviceName: 'a--b' }, /spec\.serviceName: .*the service name/],
+  ['a name with a trailing newline', { serviceName: 'trading\n' }, /spec\.serviceName: .*the service name/],
+  ['TTL 0', { ttlSeconds: 0 }, /spec\.ttlSeconds.*greater than or equal to 3/],
+  ['TTL 3601', { ttlSeconds: 3601 }, /spec\.ttlSeconds.*less than or equal to 3600/],
+  ['TTL 1.5', { ttlSeconds: 1.5 }, /spec\.ttlSeconds.*must be of type integer/],
+  ['TTL as text', { ttlSeconds: '30s' }, /spec\.ttlSeconds.*must be of type integer/],
+  ['interval 0', { refreshIntervalSeconds: 0 }, /spec\.refreshIntervalSeconds.*greater than or equal to 1/],
+  [
+    'interval above a third',
+    { ttlSeconds: 30, refreshIntervalSeconds: 11 },
+    /spec\.refreshIntervalSeconds: .*at most a third/,
+  ],
+  ['an unknown instance id', { instanceId: 'Random' }, /spec\.instanceId: Unsupported value/],
+  ['an unknown whenNotReady', { whenNotReady: 'Delete' }, /spec\.whenNotReady: Unsupported value/],
+  ['an unknown onConflict', { onConflict: 'Fight' }, /spec\.onConflict: Unsupported value/],
+  ['two version sources', { version: { value: '1.0.0', fromLabel: 'v' } }, /spec\.version: .*at most one of/],
+  ['a version without text', { version: { value: '' } }, /spec\.version\.value/],
+  ['a label name with a space', { version: { fromLabel: 'a b' } }, /spec\.version\.fromLabel/],
+  ['port 0', { port: 0 }, /spec\.port: .*from 1 to 65535/],
+  ['port 65536', { port: 65536 }, /spec\.port: .*from 1 to 65535/],
+  ['port as digits in text', { port: '8080' }, /spec\.port: .*from 1 to 65535/],
+  ['a port name of 16', { port: 'a'.repeat(16) }, /spec\.port/],
+  ['port true', { port: true }, /spec\.port/],
+  ['33 metadata entries', { metadata: entries(33) }, /spec\.metadata: Too many/],
+  ['a metadata number', { metadata: { a: 1 } }, /spec\.metadata\.a.*must be of type string/],
+  ['nested metadata', { metadata: { a: { b: 'c' } } }, /spec\.metadata\.a.*must be of type string/],
+  ['a metadata list', { metadata: ['a'] }, /spec\.metadata.*must be of type object/],
+  ['a long metadata value', { metadata: { a: 'x'.repeat(513) } }, /spec\.metadata\.a: Too long/],
+  ['a metadata key with a space', { metadata: { 'a b': 'c' } }, /spec\.metadata: .*metadata keys begin with/],
+  ['a metadata key of 64', { metadata: { ['a'.repeat(64)]: 'c' } }, /spec\.metadata: .*metadata keys begin with/],
+  ['the key __proto__', JSON.parse('{"metadata":{"__proto__":"x"}}'), /spec\.metadata: .*__proto__ is refused/],
+  ['a reserved key', { metadata: { pod: 'x' } }, /spec\.metadata: .*set by Rollcall itself/],
+  ['a later reserved key', { metadata: { stickyTerm: '1' } }, /spec\.metadata: .*set by Rollcall itself/],
+  [
+    'a label that is reserved',
+    { metadataFromLabels: ['example.com/pod'] },
+    /spec\.metadataFromLabels: .*after the slash/,
+  ],
+  ['a label that begins with a digit', { metadataFromLabels: ['1a'] }, /spec\.metadataFromLabels: .*after the slash/],
+  ['a label twice', { metadataFromLabels: ['a', 'a'] }, /spec\.metadataFromLabels\[1\]: Duplicate/],
+  [
+    'In without values',
+    { selector: { matchExpressions: [{ key: 'a', operator: 'In' }] } },
+    /matchExpressions\[0\]: .*need values/,
+  ],
+  [
+    'Exists with values',
+    { selector: { matchExpressions: [{ key: 'a', operator: 'Exists', values: ['b'] }] } },
+    /must have none/,
+  ],
+  [
+    'an unknown operator',
+    { selector: { matchExpressions: [{ key: 'a', operator: 'Gt', values: ['1'] }] } },
+    /operator: Unsupported value/,
+  ],
+  ['suspend as text', { suspend: 'true' }, /spec\.suspend.*must be of type boolean/],
+];
+
 describe('refused, with path and reason', () => {
-  test.each<[string, unknown, RegExp]>([
-    ['no spec', undefined, /spec: Required value/],
-    ['a short name', { serviceName: 'ab' }, /spec\.serviceName.*at least 3/],
-    ['a name of 65 letters', { serviceName: 'a'.repeat(65) }, /spec\.serviceName: Too long/],
-    ['an upper-case name', { serviceName: 'Trading' }, /the service name .* must be 3 to 64 lower-case/],
-    ['a name with a wildcard', { serviceName: 'trading-*' }, /the service name/],
-    ['a name with a dot', { serviceName: 'trading.service' }, /the service name/],
-    ['a name with two hyphens', { serviceName: 'a--b' }, /the service name/],
-    ['a name with a trailing newline', { serviceName: 'trading\n' }, /the service name/],
-    ['TTL 0', { ttlSeconds: 0 }, /spec\.ttlSeconds.*greater than or equal to 3/],
-    ['TTL 3601', { ttlSeconds: 3601 }, /spec\.ttlSeconds.*less than or equal to 3600/],
-    ['TTL 1.5', { ttlSeconds: 1.5 }, /spec\.ttlSeconds.*must be of type integer/],
-    ['TTL as text', { ttlSeconds: '30s' }, /spec\.ttlSeconds.*must be of type integer/],
-    ['interval 0', { refreshIntervalSeconds: 0 }, /spec\.refreshIntervalSeconds.*greater than or equal to 1/],
-    ['interval above a third', { ttlSeconds: 30, refreshIntervalSeconds: 11 }, /spec: .*at most a third of ttlSeconds/],
-    ['an unknown instance id', { instanceId: 'Random' }, /spec\.instanceId: Unsupported value/],
-    ['an unknown whenNotReady', { whenNotReady: 'Delete' }, /spec\.whenNotReady: Unsupported value/],
-    ['an unknown onConflict', { onConflict: 'Fight' }, /spec\.onConflict: Unsupported value/],
-    ['two version sources', { version: { value: '1.0.0', fromLabel: 'v' } }, /spec\.version: .*at most one of/],
-    ['a version without text', { version: { value: '' } }, /spec\.version\.value/],
-    ['a label name with a space', { version: { fromLabel: 'a b' } }, /spec\.version\.fromLabel/],
-    ['port 0', { port: 0 }, /spec\.port: .*from 1 to 65535/],
-    ['port 65536', { port: 65536 }, /spec\.port: .*from 1 to 65535/],
-    ['port as digits in text', { port: '8080' }, /spec\.port: .*from 1 to 65535/],
-    ['a port name of 16', { port: 'a'.repeat(16) }, /spec\.port/],
-    ['port true', { port: true }, /spec\.port/],
-    ['33 metadata entries', { metadata: entries(33) }, /spec\.metadata: Too many/],
-    ['a metadata number', { metadata: { a: 1 } }, /spec\.metadata\.a.*must be of type string/],
-    ['nested metadata', { metadata: { a: { b: 'c' } } }, /spec\.metadata\.a.*must be of type string/],
-    ['a metadata list', { metadata: ['a'] }, /spec\.metadata.*must be of type object/],
-    ['a long metadata value', { metadata: { a: 'x'.repeat(513) } }, /spec\.metadata\.a: Too long/],
-    ['a metadata key with a space', { metadata: { 'a b': 'c' } }, /spec\.metadata: .*metadata keys begin with/],
-    ['a metadata key of 64', { metadata: { ['a'.repeat(64)]: 'c' } }, /spec\.metadata: .*metadata keys begin with/],
-    ['the key __proto__', JSON.parse('{"metadata":{"__proto__":"x"}}'), /spec\.metadata: .*__proto__ is refused/],
-    ['a reserved key', { metadata: { pod: 'x' } }, /spec\.metadata: .*set by Rollcall itself/],
-    ['a later reserved key', { metadata: { stickyTerm: '1' } }, /spec\.metadata: .*set by Rollcall itself/],
-    [
-      'a label that is reserved',
-      { metadataFromLabels: ['example.com/pod'] },
-      /spec\.metadataFromLabels: .*after the slash/,
-    ],
-    ['a label that begins with a digit', { metadataFromLabels: ['1a'] }, /spec\.metadataFromLabels: .*after the slash/],
-    ['a label twice', { metadataFromLabels: ['a', 'a'] }, /spec\.metadataFromLabels\[1\]: Duplicate/],
-    [
-      'In without values',
-      { selector: { matchExpressions: [{ key: 'a', operator: 'In' }] } },
-      /matchExpressions\[0\]: .*need values/,
-    ],
-    [
-      'Exists with values',
-      { selector: { matchExpressions: [{ key: 'a', operator: 'Exists', values: ['b'] }] } },
-      /must have none/,
-    ],
-    [
-      'an unknown operator',
-      { selector: { matchExpressions: [{ key: 'a', operator: 'Gt', values: ['1'] }] } },
-      /operator: Unsupported value/,
-    ],
-    ['suspend as text', { suspend: 'true' }, /spec\.suspend.*must be of type boolean/],
-  ])('%s', async (_, spec, message) => {
-    expect(await refusalOf(create(spec))).toMatch(message);
+  const told = new Map<string, string>();
+
+  // All in one call: kubectl says of each what is wrong with it, and goes on. Its own check of types, which comes first
+  // and ends the call, is left out.
+  beforeAll(async () => {
+    const items = WRONG.map(([, spec], index) => manifestOf(spec, `wrong-${index}`));
+    const input = JSON.stringify({ apiVersion: 'v1', kind: 'List', items });
+    const { code, stdout, stderr } = await cluster.kubectl(
+      ['apply', '--dry-run=server', '--validate=ignore', '-f', '-'],
+      { input },
+    );
+    expect(code).toBe(1);
+    expect(stdout).toBe('');
+    let name = 'nobody';
+    for (const line of stderr.split('\n')) {
+      [, name = name] = /"(wrong-\d+)" is invalid/.exec(line) ?? [];
+      told.set(name, `${told.get(name) ?? ''}${line}\n`);
+    }
+  });
+
+  test.each(
+    WRONG.map(([what, , message], index) => [what, `wrong-${index}`, message] as const),
+  )('%s', (_, name, message) => expect(told.get(name)).toMatch(message));
+
+  test('a misspelt field', async () => {
+    const input = JSON.stringify(manifestOf({ ttlSecond: 30 }, 'misspelt'));
+    const { code, stderr } = await cluster.kubectl(['apply', '--dry-run=server', '-f', '-'], { input });
+    expect(code).toBe(1);
+    expect(stderr).toContain('unknown field "spec.ttlSecond"');
   });
 
   test('a resource whose own name is no service name', async () => {
@@ -209,7 +248,9 @@ describe('the name in force', () => {
   test('never changes', async () => {
     await create({}, 'lasting-service');
     const patch = (spec: object) => cluster.api().patch(`${registrations}/lasting-service`, { spec });
-    expect(await refusalOf(patch({ serviceName: 'other-service' }))).toMatch(/can never change: make a new/);
+    expect(await refusalOf(patch({ serviceName: 'other-service' }))).toMatch(
+      /spec\.serviceName: .*can never change: make a new/,
+    );
     // Said or left out, it is the same name.
     expect(await refusalOf(patch({ serviceName: 'lasting-service' }))).toBe('accepted');
     expect(await refusalOf(patch({ serviceName: null, ttlSeconds: 60 }))).toBe('accepted');
