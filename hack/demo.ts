@@ -6,6 +6,7 @@ import { rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { fileURLToPath } from 'node:url';
+import { seconds } from '../src/cli/text.ts';
 import { toolsDir } from './control-plane/tools.ts';
 import { Chronicle } from './demo/chronicle.ts';
 import { type Installation, install } from './demo/installation.ts';
@@ -14,7 +15,6 @@ import { printPlain } from './demo/plain-lines.ts';
 import { makeRunDir } from './demo/run-dir.ts';
 import { Screen } from './demo/screen.ts';
 import { type Chapter, chapters, encore } from './demo/story.ts';
-import { seconds } from './demo/text.ts';
 
 const INTERRUPTED = 130;
 /** So that a person can read what happened. */

@@ -1,6 +1,7 @@
 /** The demo without a terminal: each line of the chronicle as it comes, with the time since the start. */
+import { paint } from '../../src/cli/text.ts';
 import type { Line, Step } from './chronicle.ts';
-import { lineOf, paint, stepTitle } from './text.ts';
+import { lineOf, stepTitle } from './text.ts';
 
 export function printPlain(step: Step, line: Line | undefined): void {
   if (line === undefined) {

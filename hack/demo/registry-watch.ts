@@ -30,6 +30,7 @@ export type Entry = {
   readonly status: Status;
   readonly heartbeatWallMs: number;
   readonly podUid: string;
+  readonly podNamespace: string;
   readonly podName: string;
   readonly term: number;
   readonly reason: string;
@@ -155,6 +156,7 @@ function read(key: string, message: JsMsg, atMs: number): Entry | undefined {
     status,
     heartbeatWallMs: Date.parse(lastHeartbeat),
     podUid: owner[3] ?? '',
+    podNamespace: owner[1] ?? '',
     podName: owner[2] ?? '',
     term: Number(header('Rollcall-Term')),
     reason: header('Rollcall-Reason'),

@@ -1,10 +1,11 @@
 /** What the demo shows, step by step: one function each, from the command to the last thing that must be seen. */
+
+import { countsOf } from '../../src/cli/registry-table.ts';
+import { seconds } from '../../src/cli/text.ts';
 import type { Installation } from './installation.ts';
 import { between, type Judge, slowest } from './judge.ts';
 import type { Pod } from './pod-watch.ts';
 import { bucket, type Entry, type Status } from './registry-watch.ts';
-import { countsOf } from './table.ts';
-import { seconds } from './text.ts';
 
 export type Chapter = {
   readonly title: string;

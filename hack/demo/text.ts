@@ -1,35 +1,6 @@
-/** Plain text and colours for a terminal: cutting, durations, and one line of the chronicle. Draws nothing itself. */
-import { styleText } from 'node:util';
+/** Plain text and colours for a terminal: one line of the chronicle, and wrapping. Draws nothing itself. */
+import { type Piece, paint, seconds } from '../../src/cli/text.ts';
 import type { Content, Finding, Step } from './chronicle.ts';
-
-/** A text made safe to print (no control characters), cut to a width with an ellipsis. */
-export function cut(text: string, width: number): string {
-  const safe = text.replace(/\p{Cc}/gu, '?');
-  return safe.length <= width ? safe : `${safe.slice(0, Math.max(0, width - 1))}…`;
-}
-
-/** `0.04 s`, `12.3 s`, `31 s`. */
-export function seconds(ms: number): string {
-  const value = ms / 1_000;
-  if (value < 1) return `${value.toFixed(2)} s`;
-  return Number.isInteger(value) ? `${value} s` : `${value.toFixed(1)} s`;
-}
-
-/** A piece of a line: its text, and how it is coloured. */
-export type Piece = readonly [text: string, style?: Parameters<typeof styleText>[0] | undefined];
-
-/** Colours the pieces, cutting what goes beyond the width. */
-export function paint(pieces: readonly Piece[], width = Number.POSITIVE_INFINITY): string {
-  let left = width;
-  let painted = '';
-  for (const [text, style] of pieces) {
-    if (left <= 0) break;
-    const shown = cut(text, left);
-    left -= shown.length;
-    painted += style === undefined ? shown : styleText(style, shown);
-  }
-  return painted;
-}
 
 const indent = '    ';
 const SHORT = 20;
