@@ -26,7 +26,7 @@ check 'configuration reference' node hack/generate-config-docs.ts --check
 check 'install.yaml' node hack/render-manifests.ts --check
 if command -v shellcheck >/dev/null 2>&1; then
   # shellcheck disable=SC2046 # file names of this repository have no spaces
-  check 'shell scripts (shellcheck)' shellcheck $(git ls-files '*.sh' bin/rollcall .ci/run)
+  check 'shell scripts (shellcheck)' shellcheck $(git ls-files '*.sh' 'bin/*' .ci/run)
 else
   printf '  skipped shell scripts: shellcheck is not installed\n'
 fi

@@ -23,9 +23,9 @@ import {
 } from './bucket.ts';
 import { Connection, type NatsOptions } from './connection.ts';
 import { follow } from './follow.ts';
-import { asJson, callApi, ErrCode, type Json, numberOf, refuse } from './jetstream-api.ts';
+import { asJson, callApi, ErrCode, type Json, numberOf, refuse, textOf } from './jetstream-api.ts';
 import { readBack } from './read-back.ts';
-import { fromApiReply } from './stored-message.ts';
+import { fromApiReply, parseTime } from './stored-message.ts';
 
 export type NatsRegistryOptions = BucketOptions & {
   readonly connectionOptions: NatsOptions;
@@ -37,6 +37,8 @@ export type NatsRegistryOptions = BucketOptions & {
 export type NatsRegistry = Registry & {
   /** Owns the connection until the signal aborts; everything else answers "not connected" before and after. */
   start(signal: AbortSignal): Promise<void>;
+  /** The server's wall clock minus ours, to within half of a round trip. @throws RegistryError */
+  clockOffsetMs(signal: AbortSignal): Promise<number>;
 };
 
 /** Reads in flight at a time: more would only queue at the server and time out there. */
@@ -105,8 +107,17 @@ export function createNatsRegistry(options: NatsRegistryOptions): NatsRegistry {
     yield* readBack(context, filter, numberOf(asJson(info.reply['state'])['last_seq']), signal);
   }
 
+  async function clockOffsetMs(signal: AbortSignal): Promise<number> {
+    const sentAtMs = clock.wallMs();
+    const info = await callApi(connection, `STREAM.INFO.${stream}`, undefined, signal);
+    if (info.error !== undefined) return refuse(info.error, 'reading the stream');
+    const serverWallMs = parseTime(textOf(info.reply['ts']));
+    return serverWallMs === undefined ? 0 : serverWallMs - (sentAtMs + clock.wallMs()) / 2;
+  }
+
   return {
     start: (signal) => connection.run(signal),
+    clockOffsetMs,
     commit,
     read,
     readRevision: (revision: Revision, signal) => getMessage({ seq: revision }, signal),

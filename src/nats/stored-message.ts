@@ -60,6 +60,12 @@ export function fromDelivery(message: Msg): Delivery | undefined {
   };
 }
 
+/** The server's RFC 3339 as ms since the epoch, undefined for anything else. */
+export function parseTime(text: string): number | undefined {
+  const ms = Date.parse(text);
+  return Number.isNaN(ms) ? undefined : ms;
+}
+
 /** Whole seconds, or a Go duration such as `1m0s`; `never` and unreadable ones are none. */
 export function parseTtl(text: string): number | undefined {
   if (/^\d+$/.test(text)) return Number(text) || undefined;

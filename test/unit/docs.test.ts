@@ -3,7 +3,9 @@
 
 import { existsSync, globSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
+import { createProgram } from '../../src/cli/program.ts';
 import { configSchema, flagOf, variableOf } from '../../src/config.ts';
 import { ANNOTATIONS } from '../../src/domain/annotations.ts';
 
@@ -14,10 +16,16 @@ const tree = globSync(['src/**', 'test/**', 'hack/**', 'docs/**'], { cwd: root }
 const baseNames = new Set(tree.map((path) => basename(path)));
 
 const settings = Object.keys(configSchema({}).shape);
+const program = createProgram({ environment: {}, print() {}, complain() {}, signal: new AbortController().signal });
+const flagsOf = (command: Command): readonly string[] => [
+  ...command.options.flatMap(({ long }) => long ?? []),
+  ...command.commands.flatMap(flagsOf),
+];
 /** The last two are Node's, set in `bin/rollcall`. */
 const flags = new Set([
   ...settings.map((setting) => `--${flagOf(setting)}`),
-  '--config',
+  ...flagsOf(program),
+  '--help',
   '--max-semi-space-size',
   '--max-old-space-size',
 ]);

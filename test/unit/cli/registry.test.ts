@@ -1,0 +1,137 @@
+import { describe, expect, test } from 'vitest';
+import { changeText } from '../../../src/cli/list-watch.ts';
+import { type RegistryChange, RegistryChanges } from '../../../src/cli/registry-changes.ts';
+import { dataOf, type RegistryEntry, readEntry, tableLineOf } from '../../../src/cli/registry-entry.ts';
+import { tableLines } from '../../../src/cli/registry-table.ts';
+import { NINE } from '../../support/builders.ts';
+import { aMessage, BUCKET, KEY, type MessageOptions } from './messages.ts';
+
+const anEntry = (options: MessageOptions = {}): RegistryEntry => {
+  const read = readEntry(aMessage(options), BUCKET);
+  if (read.kind !== 'entry') throw new Error(`${read.kind} is no entry`);
+  return read.entry;
+};
+
+const at = (ms: number) => ({ wallMs: NINE + ms, serverWallMs: NINE + ms });
+
+describe('what a key holds', () => {
+  test.each<readonly [what: string, options: MessageOptions, kind: string]>([
+    ['a value of ours', {}, 'entry'],
+    ['a value of a service that registers itself', { headers: {}, ttlSeconds: null }, 'entry'],
+    ['a marker', { operation: 'MaxAge' }, 'gone'],
+    ['a removal', { operation: 'PURGE' }, 'gone'],
+    ['no JSON', { text: 'nonsense' }, 'unreadable'],
+    ['JSON that is no instance', { text: '{"status":"SLEEPY"}' }, 'unreadable'],
+    ['a definition', { key: 'trading-service' }, 'other'],
+    ['a key of an election', { key: 'election-state.trading-service' }, 'other'],
+    ['a key that fails the grammar', { key: 'service-instances.UPPER.x' }, 'other'],
+  ])('%s', (_what, options, kind) => {
+    expect(readEntry(aMessage(options), BUCKET).kind).toBe(kind);
+  });
+
+  test('as data: ages by our clock, what is left by the server clock', () => {
+    const clocks = { wallMs: NINE + 5_000, serverWallMs: NINE + 12_000 };
+    expect(dataOf(anEntry(), clocks)).toMatchObject({
+      key: KEY,
+      serviceName: 'trading-service',
+      instanceId: 'trading-service-6f1d2c3b',
+      status: 'ACTIVE',
+      version: '1.4.2',
+      heartbeatAgeSeconds: 5,
+      ttlSeconds: 30,
+      secondsLeft: 18,
+      owner: { operatorId: 'my-cluster', namespace: 'trading', pod: 'trading-1' },
+      lastWrite: 'Refresh',
+      term: 5,
+      revision: 7,
+    });
+    const foreign = anEntry({ headers: {}, ttlSeconds: null });
+    expect(dataOf(foreign, clocks)).toMatchObject({ owner: null, ttlSeconds: null, secondsLeft: null, term: null });
+  });
+});
+
+describe('the table', () => {
+  const lines = (width: number) => tableLines([tableLineOf(anEntry(), at(2_000))], width);
+
+  test('says service, instance, status, version, heartbeat, time to live and owner', () => {
+    const text = lines(200).join('\n');
+    for (const cell of ['trading-service', '6f1d2c3b', 'ACTIVE', '1.4.2', '2.0 s ago', '28 s', 'trading/trading-1']) {
+      expect(text).toContain(cell);
+    }
+  });
+
+  test.each([60, 80, 120, 200])('is no wider than %i columns', (width) => {
+    for (const line of lines(width)) expect(line.length).toBeLessThanOrEqual(width);
+  });
+
+  test('what never lapses, and what is not of Rollcall, is said', () => {
+    const entry = anEntry({ headers: {}, ttlSeconds: null });
+    const text = tableLines([tableLineOf(entry, at(0))], 200).join('\n');
+    expect(text).toContain('never lapses');
+    expect(text).toContain('not of Rollcall');
+  });
+
+  test('control characters of a value do not reach the terminal', () => {
+    const entry = anEntry({ value: { version: '1.0\u001b[2J' } });
+    expect(tableLines([tableLineOf(entry, at(0))], 200).join('\n')).not.toContain('\u001b[2J');
+  });
+});
+
+describe('changes', () => {
+  const told = (changes: RegistryChanges, ...messages: readonly MessageOptions[]) =>
+    messages.map((message) => changes.see(aMessage(message))?.event);
+
+  test('a refresh is none; another status, version, TTL or owner is one', () => {
+    const changes = new RegistryChanges(BUCKET, undefined);
+    expect(
+      told(
+        changes,
+        {},
+        { storedAtMs: NINE + 10_000 },
+        { value: { status: 'UNHEALTHY' } },
+        { value: { status: 'UNHEALTHY', version: '2.0.0' } },
+        { value: { status: 'UNHEALTHY', version: '2.0.0' }, ttlSeconds: 60 },
+        { value: { status: 'UNHEALTHY', version: '2.0.0' }, ttlSeconds: 60, headers: {} },
+      ),
+    ).toEqual(['ADDED', undefined, 'MODIFIED', 'MODIFIED', 'MODIFIED', 'MODIFIED']);
+  });
+
+  test('a lapse and a removal are told once, and a key that was not known tells nothing', () => {
+    const changes = new RegistryChanges(BUCKET, undefined);
+    expect(told(changes, { operation: 'MaxAge' }, {}, { operation: 'MaxAge' }, { operation: 'MaxAge' })).toEqual([
+      undefined,
+      'ADDED',
+      'LAPSED',
+      undefined,
+    ]);
+    expect(told(changes, {}, { operation: 'PURGE' })).toEqual(['ADDED', 'REMOVED']);
+    expect(changes.entries()).toEqual([]);
+    expect(changes.goneSince(NINE).map(({ how }) => how)).toEqual(['removed']);
+    expect(changes.goneSince(NINE + 1)).toEqual([]);
+  });
+
+  test('where no marker comes the clock tells', () => {
+    const changes = new RegistryChanges(BUCKET, undefined);
+    told(changes, {}, { key: 'service-instances.quotes.quotes-1', ttlSeconds: null });
+    expect(changes.expire(at(30_900))).toEqual([]);
+    expect(changes.expire(at(31_100)).map(({ event, entry }) => [event, entry.key])).toEqual([['LAPSED', KEY]]);
+    expect(changes.expire(at(99_000))).toEqual([]);
+    expect(changes.entries().map(({ serviceName }) => serviceName)).toEqual(['quotes']);
+  });
+
+  test('of one service only', () => {
+    const changes = new RegistryChanges(BUCKET, 'quotes');
+    expect(told(changes, {}, { key: 'service-instances.quotes.quotes-1' })).toEqual([undefined, 'ADDED']);
+  });
+
+  test('as a line, as JSON, as YAML', () => {
+    const change: RegistryChange = { event: 'ADDED', entry: anEntry() };
+    expect(changeText(change, at(0), 'table')).toBe(
+      '2026-11-23T09:00:00.000Z  ADDED     trading-service/trading-service-6f1d2c3b  ACTIVE  1.4.2  TTL 30 s  trading/trading-1\n',
+    );
+    const json = changeText(change, at(0), 'json');
+    expect(json.endsWith('}\n')).toBe(true);
+    expect(JSON.parse(json)).toMatchObject({ event: 'ADDED', key: KEY });
+    expect(changeText(change, at(0), 'yaml')).toMatch(/^---\nevent: ADDED\nkey: /);
+  });
+});
