@@ -1,7 +1,7 @@
 // The reference page of what users write and read, made of the same schema as the CRD. Facts only; how to use them is
 // told elsewhere in docs/.
 
-import { ANNOTATIONS } from '../src/domain/annotations.ts';
+import { ANNOTATIONS, NAMESPACE_ANNOTATIONS } from '../src/domain/annotations.ts';
 import { CONDITION_REASONS } from '../src/domain/crd-status-schema.ts';
 import type { JsonSchema } from './crd-manifest.ts';
 
@@ -31,12 +31,17 @@ export const referencePage = (schema: JsonSchema, annotationPrefix: string): str
         .join('\n'),
     '## Annotations',
     'On the pod template or the metadata of a Deployment, StatefulSet or DaemonSet, or on a bare pod. An invalid value leaves the last good one in force, and an event says what would be right.',
-    '| annotation | meaning |\n|---|---|\n' +
-      ANNOTATIONS.map(({ name, meaning }) => `| \`${annotationPrefix}/${name}\` | ${meaning} |`).join('\n'),
+    annotationTable(ANNOTATIONS, annotationPrefix),
+    'On a namespace:',
+    annotationTable(NAMESPACE_ANNOTATIONS, annotationPrefix),
   ]
     .join('\n\n')
     .replaceAll(/^(- .*)\n\n(?=- )/gm, '$1\n')
     .concat('\n');
+
+const annotationTable = (annotations: typeof ANNOTATIONS, prefix: string): string =>
+  '| annotation | meaning |\n|---|---|\n' +
+  annotations.map(({ name, meaning }) => `| \`${prefix}/${name}\` | ${meaning} |`).join('\n');
 
 const fieldTable = (name: string, schema: JsonSchema | undefined): readonly string[] => {
   if (schema === undefined) return [];

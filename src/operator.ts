@@ -3,6 +3,7 @@
 
 import type { Clock, Random } from './clock.ts';
 import type { Cluster } from './controllers/cluster.ts';
+import { LayeredDefaults } from './controllers/defaults.ts';
 import { Duplicates } from './controllers/duplicates.ts';
 import {
   looseKeyOf,
@@ -15,12 +16,14 @@ import {
 import { reconcilePod } from './controllers/pod-reconciler.ts';
 import { RegistrationReconciler } from './controllers/registration-reconciler.ts';
 import { type EventSink, Reporter } from './controllers/reporter.ts';
-import type { Change } from './controllers/view.ts';
+import type { Change, ReadonlyView, ViewObject } from './controllers/view.ts';
 import { allViews, type Views, workloadOf } from './controllers/views.ts';
 import { type QueueObserver, type QueueReading, WorkQueue } from './controllers/work-queue.ts';
+import { clusterKey, type NamespaceView } from './domain/namespace.ts';
+import { DEFAULTS_ANNOTATION } from './domain/namespace-defaults.ts';
 import { namespaceOf, type ObjectKey } from './domain/pod.ts';
 import type { HeartbeatOffset } from './domain/service-instance.ts';
-import type { RegistrationView } from './domain/service-registration.ts';
+import { type RegistrationView, withDefaults } from './domain/service-registration.ts';
 import type { Defaults, WhenNotReady } from './domain/settings.ts';
 import type { WorkloadView } from './domain/workload.ts';
 import type { Log } from './log.ts';
@@ -77,6 +80,7 @@ export class Operator {
   readonly #registrations: WorkQueue<ObjectKey>;
   readonly #owned: WorkQueue<OwnedKey>;
   readonly #duplicates = new Duplicates();
+  readonly #defaults: LayeredDefaults;
   readonly #reporter: Reporter;
   readonly #registrationLists = new Map<string, readonly RegistrationView[]>();
   /** Every view was complete once. Before that no change asks for anything: all would be asked for again. */
@@ -91,6 +95,7 @@ export class Operator {
     const { clock, random, observer } = ports;
     this.#ports = ports;
     this.#settings = settings;
+    this.#defaults = new LayeredDefaults(settings.defaults, ports.views.namespaces);
     this.#pods = new WorkQueue(clock, random, observer.queue('pod'), namespaceOf);
     this.#registrations = new WorkQueue(clock, random, observer.queue('serviceregistration'), namespaceOf);
     this.#owned = new WorkQueue(clock, random, observer.queue('owned'), ownedNamespaceOf);
@@ -129,6 +134,7 @@ export class Operator {
     const podContext = {
       views: this.#ports.views,
       registrationsOf: (namespace: string) => this.#registrationsOf(namespace),
+      defaults: this.#defaults,
       table: this.table,
       duplicates: this.#duplicates,
       offset: this.#settings.offset,
@@ -137,6 +143,7 @@ export class Operator {
     };
     const registrations = new RegistrationReconciler({
       views: this.#ports.views,
+      registrationOf: (key) => this.#registrationOf(key),
       table: this.table,
       duplicates: this.#duplicates,
       cluster: this.#ports.cluster,
@@ -151,7 +158,7 @@ export class Operator {
     const ownedContext = {
       views: this.#ports.views,
       registrationsOf: (namespace: string) => this.#registrationsOf(namespace),
-      defaults: this.#settings.defaults,
+      defaults: this.#defaults,
       cluster: this.#ports.cluster,
       speaks: () => this.voice !== 'silent',
       onPlan: this.#reporter.plan,
@@ -215,7 +222,7 @@ export class Operator {
   // ---- wiring: which change asks for which reconcile ----
 
   #wire(): void {
-    const { pods, registrations, workloads } = this.#ports.views;
+    const { pods, registrations, namespaces, workloads } = this.#ports.views;
     pods.onChange(({ key, before, after }) => {
       if (!this.#listed) return;
       this.#pods.add(key);
@@ -225,6 +232,7 @@ export class Operator {
       }
     });
     registrations.onChange((change) => this.#registrationChanged(change));
+    namespaces.onChange((change) => this.#namespaceChanged(change));
     for (const view of Object.values(workloads)) {
       view.onChange((change) => this.#workloadChanged(change));
     }
@@ -236,17 +244,30 @@ export class Operator {
     this.#registrationLists.delete(registration.namespace);
     if (!this.#listed) return;
     this.#registrations.add(key);
+    if (before === undefined) this.#tellDefaults(registration.namespace);
     if (before !== undefined && after !== undefined && sameMeaning(before, after)) return;
     for (const pod of this.#ports.views.pods.byNamespace(registration.namespace)) this.#pods.add(pod.key);
     for (const owned of ownedKeysOf(this.#ports.views, registration)) this.#owned.add(owned);
+  }
+
+  #namespaceChanged({ before, after }: Change<NamespaceView>): void {
+    const { name } = after ?? before ?? {};
+    if (name === undefined || defaultsText(before) === defaultsText(after)) return;
+    this.#registrationLists.delete(name);
+    if (!this.#listed) return;
+    for (const { key } of this.#ports.views.registrations.byNamespace(name)) this.#registrations.add(key);
+    for (const { key } of this.#ports.views.pods.byNamespace(name)) this.#pods.add(key);
+    this.#reconcileOwned(name);
+    this.#tellDefaults(name);
   }
 
   #workloadChanged({ before, after }: Change<WorkloadView>): void {
     const workload = after ?? before;
     if (workload === undefined || !this.#listed) return;
     if (workload.kind !== 'ReplicaSet') this.#owned.add(workloadKey(workload));
-    if (before !== undefined) return;
-    // Whose pods they are may be known only now.
+    if (after === undefined) this.#defaults.forget(workload);
+    if (before !== undefined && (before.annotations === after?.annotations || isMute(before, after))) return;
+    // Whose pods they are, and what their workload says, may be known only now.
     for (const pod of this.#ports.views.pods.byNamespace(workload.namespace)) {
       const theirs = pod.controller?.uid === workload.uid || workloadOf(this.#ports.views, pod)?.uid === workload.uid;
       if (!theirs) continue;
@@ -261,15 +282,25 @@ export class Operator {
     for (const { key } of this.#ports.views.registrations.values()) this.#registrations.add(key);
   }
 
-  #reconcileOwned(): void {
+  /** All of them, or those of one namespace. */
+  #reconcileOwned(namespace?: string): void {
     const { pods, workloads } = this.#ports.views;
+    const of = <T extends ViewObject>(view: ReadonlyView<T>): Iterable<T> =>
+      namespace === undefined ? view.values() : view.byNamespace(namespace);
     for (const kind of ['Deployment', 'StatefulSet', 'DaemonSet'] as const) {
-      for (const workload of workloads[kind].values()) this.#owned.add(workloadKey(workload));
+      for (const workload of of(workloads[kind])) this.#owned.add(workloadKey(workload));
     }
-    for (const pod of pods.values()) {
+    for (const pod of of(pods)) {
       const owned = looseKeyOf(this.#ports.views, pod);
       if (owned !== undefined) this.#owned.add(owned);
     }
+  }
+
+  /** Whoever is concerned by a namespace's defaults that are wrong hears of it. */
+  #tellDefaults(name: string): void {
+    const problem = this.#defaults.problemOf(name);
+    const namespace = this.#ports.views.namespaces.get(clusterKey(name));
+    if (namespace !== undefined && this.#listed) this.#reporter.namespaceDefaults(namespace, problem);
   }
 
   async #watchFreshness(signal: AbortSignal): Promise<void> {
@@ -301,6 +332,7 @@ export class Operator {
         this.#voice = this.voice;
         this.#reconcileReports();
         this.#reconcileOwned();
+        for (const { name } of views.namespaces.values()) this.#tellDefaults(name);
       }
       await clock.sleep(this.#warm ? WATCH_FRESHNESS_EVERY_MS : 20, signal);
     }
@@ -355,12 +387,28 @@ export class Operator {
   #registrationsOf(namespace: string): readonly RegistrationView[] {
     const known = this.#registrationLists.get(namespace);
     if (known !== undefined) return known;
-    const listed = [...this.#ports.views.registrations.byNamespace(namespace)];
+    const defaults = this.#defaults.ofNamespace(namespace);
+    const stored = [...this.#ports.views.registrations.byNamespace(namespace)];
+    const listed = defaults === this.#settings.defaults ? stored : stored.map((one) => withDefaults(one, defaults));
     // Most namespaces have none, and are not worth remembering.
     if (listed.length > 0) this.#registrationLists.set(namespace, listed);
     return listed;
   }
+
+  #registrationOf(key: ObjectKey): RegistrationView | undefined {
+    const stored = this.#ports.views.registrations.get(key);
+    if (stored === undefined) return undefined;
+    const defaults = this.#defaults.ofNamespace(stored.namespace);
+    return defaults === this.#settings.defaults ? stored : withDefaults(stored, defaults);
+  }
 }
+
+/** It said nothing, and says nothing. */
+const isMute = (before: WorkloadView, after: WorkloadView | undefined): boolean =>
+  [before, after].every((workload) => Object.keys(workload?.annotations ?? {}).length === 0);
+
+const defaultsText = (namespace: NamespaceView | undefined): string | undefined =>
+  namespace?.annotations[DEFAULTS_ANNOTATION];
 
 /** Nothing changed that pods or owned resources could notice: only the status did. */
 const sameMeaning = (a: RegistrationView, b: RegistrationView): boolean =>

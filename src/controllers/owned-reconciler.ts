@@ -7,10 +7,10 @@ import { isApplied, type OwnedPlan, planForPods, planForWorkload } from '../doma
 import { objectKey, type PodView } from '../domain/pod.ts';
 import { sameStatus as sameJson } from '../domain/registration-status.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
-import type { Defaults } from '../domain/settings.ts';
 import type { WorkloadKind, WorkloadView } from '../domain/workload.ts';
 import type { Cluster, WriteOutcome } from './cluster.ts';
-import { type Views, workloadOf } from './views.ts';
+import type { LayeredDefaults } from './defaults.ts';
+import { isPending, type Views, workloadOf } from './views.ts';
 
 /** `Deployment/namespace/name`, or `Pods/namespace/service`. */
 export type OwnedKey = string & { readonly brand: 'OwnedKey' };
@@ -25,7 +25,7 @@ export const ownedNamespaceOf = (key: OwnedKey): string => key.split('/', 2)[1] 
 export type OwnedReconcilerContext = {
   readonly views: Views;
   readonly registrationsOf: (namespace: string) => readonly RegistrationView[];
-  readonly defaults: Defaults;
+  readonly defaults: LayeredDefaults;
   readonly cluster: Cluster;
   readonly speaks: () => boolean;
   /** Annotations that are no good, and annotated pods that a person's resource leaves out. */
@@ -67,9 +67,10 @@ const planFor = (
   name: string,
   registrations: readonly RegistrationView[],
 ): OwnedPlan | undefined => {
+  const defaults = context.defaults.ofNamespace(namespace);
   if (kind === 'Pods') {
     const pods = looseAnnotatedPods(context.views, namespace, name);
-    const plan = planForPods(namespace, name, pods, registrations, context.defaults);
+    const plan = planForPods(namespace, name, pods, registrations, defaults);
     const [first] = pods;
     if (first !== undefined) context.onPlan(first, plan);
     return plan;
@@ -77,7 +78,7 @@ const planFor = (
   const workload = context.views.workloads[kind as WorkloadKind].get(objectKey(namespace, name));
   // A workload that is gone needs nothing: its resource goes by its owner reference.
   if (workload === undefined) return undefined;
-  const plan = planForWorkload(workload, registrations, context.defaults);
+  const plan = planForWorkload(workload, registrations, defaults);
   context.onPlan(workload, plan);
   return plan;
 };
@@ -116,15 +117,6 @@ const looseServiceOf = (views: Views, pod: PodView): string | undefined => {
   const controller = pod.controller;
   if (controller === undefined) return podServiceName(pod);
   if (workloadOf(views, pod) !== undefined) return undefined;
-  // A ReplicaSet or workload that is not in view yet will be; only then it is known whose pod this is.
   if (isPending(views, pod)) return undefined;
   return podServiceName(pod, controller.name);
-};
-
-const isPending = (views: Views, pod: PodView): boolean => {
-  const controller = pod.controller;
-  if (controller?.apiVersion !== 'apps/v1') return false;
-  if (controller.kind !== 'ReplicaSet') return true;
-  const replicaSet = views.workloads.ReplicaSet.get(objectKey(pod.namespace, controller.name));
-  return replicaSet === undefined || replicaSet.controller?.kind === 'Deployment';
 };

@@ -5,14 +5,18 @@ import { type Decision, decide, frozenWish } from '../domain/decide.ts';
 import type { ObjectKey, PodView } from '../domain/pod.ts';
 import type { HeartbeatOffset } from '../domain/service-instance.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
+import type { Defaults } from '../domain/settings.ts';
+import type { WorkloadView } from '../domain/workload.ts';
 import type { InstanceTable } from '../table/instance-table.ts';
+import type { LayeredDefaults } from './defaults.ts';
 import type { Duplicates } from './duplicates.ts';
-import { type Views, workloadOf } from './views.ts';
+import { isPending, type Views, workloadOf } from './views.ts';
 
 export type PodReconcilerContext = {
   readonly views: Views;
   /** A namespace's registrations, as a list that is made once per change. */
   readonly registrationsOf: (namespace: string) => readonly RegistrationView[];
+  readonly defaults: LayeredDefaults;
   readonly table: InstanceTable;
   readonly duplicates: Duplicates;
   readonly offset: HeartbeatOffset;
@@ -29,10 +33,13 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
     duplicates.set(key, []).forEach(context.onReport);
     return;
   }
-  const workloadName = workloadOf(views, pod)?.name ?? pod.controller?.name;
+  const workload = workloadOf(views, pod);
+  const workloadName = workload?.name ?? pod.controller?.name;
+  const workloadDefaults = workloadDefaultsOf(context, pod, workload);
   const decision = decide(pod, context.registrationsOf(pod.namespace), {
     offset: context.offset,
     ...(workloadName === undefined ? {} : { workloadName }),
+    ...(workloadDefaults === undefined ? {} : { workloadDefaults }),
     holds: (registration) => table.holds(key, registration),
   });
   const { frozen } = decision;
@@ -41,4 +48,13 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
   );
   duplicates.set(key, decision.conflicts).forEach(context.onReport);
   if (decision.problems.length > 0) context.onProblems(pod, decision.problems);
+};
+
+const workloadDefaultsOf = (
+  { views, defaults }: PodReconcilerContext,
+  pod: PodView,
+  workload: WorkloadView | undefined,
+): Defaults | undefined => {
+  if (workload !== undefined) return defaults.ofWorkload(workload);
+  return isPending(views, pod) ? undefined : defaults.ofPod(pod);
 };

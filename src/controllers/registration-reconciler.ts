@@ -24,6 +24,8 @@ const ECHO_MS = 5_000;
 
 export type RegistrationReconcilerContext = {
   readonly views: Views;
+  /** With the settings in force in its namespace. */
+  readonly registrationOf: (key: ObjectKey) => RegistrationView | undefined;
   readonly table: InstanceTable;
   readonly duplicates: Duplicates;
   readonly cluster: Cluster;
@@ -53,8 +55,8 @@ export class RegistrationReconciler {
   }
 
   async reconcile(key: ObjectKey, signal: AbortSignal): Promise<void> {
-    const { views, clock, cluster, voice, later } = this.#context;
-    const registration = views.registrations.get(key);
+    const { registrationOf, clock, cluster, voice, later } = this.#context;
+    const registration = registrationOf(key);
     if (registration === undefined || registration.deleting) {
       this.#written.delete(key);
       this.#lookAgainMs.delete(key);

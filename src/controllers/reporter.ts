@@ -1,7 +1,9 @@
 // Turns what happened into Kubernetes Events, on the resource and on the pod or workload where one is meant. Only the
 // replica that speaks reports, and only changes. How events reach the API server is the sink's business.
 
-import type { AnnotationProblem } from '../domain/annotations.ts';
+import { type AnnotationProblem, problem as invalidAnnotation } from '../domain/annotations.ts';
+import type { NamespaceView } from '../domain/namespace.ts';
+import { DEFAULTS_ANNOTATION } from '../domain/namespace-defaults.ts';
 import type { OwnedPlan } from '../domain/owned-registration.ts';
 import { objectKey, type PodView } from '../domain/pod.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
@@ -75,6 +77,27 @@ export class Reporter {
     this.#tellProblems(podReference(pod), problems);
   };
 
+  /** On the namespace, and where its people look: on resources in it. `problem` undefined: all is well again. */
+  namespaceDefaults({ name, uid, annotations }: NamespaceView, problem: string | undefined): void {
+    const told =
+      problem === undefined
+        ? []
+        : [
+            invalidAnnotation(
+              annotations,
+              DEFAULTS_ANNOTATION,
+              `of namespace ${name} is not in force, and its last good value stays: ${problem}`,
+            ),
+          ];
+    this.#tellProblems({ apiVersion: 'v1', kind: 'Namespace', namespace: '', name, uid }, told);
+    let resources = 0;
+    for (const registration of this.#views.registrations.byNamespace(name)) {
+      if (resources === TOLD_PER_NAMESPACE) break;
+      resources += 1;
+      this.#tellProblems(registrationReference(registration), told);
+    }
+  }
+
   readonly plan = (about: WorkloadView | PodView, plan: OwnedPlan): void => {
     const reference = 'phase' in about ? podReference(about) : workloadReference(about);
     this.#tellProblems(reference, plan.problems);
@@ -118,6 +141,9 @@ export class Reporter {
     if (current?.uid === pod.uid) this.#events.emit({ regarding: pod, type, reason, action, note });
   }
 }
+
+/** Of a namespace's resources so many are told; one of them is looked at. */
+const TOLD_PER_NAMESPACE = 20;
 
 /** More objects with problems than this, and all are told once more. */
 const TOLD_MAX = 10_000;

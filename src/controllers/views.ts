@@ -34,6 +34,15 @@ export const workloadOf = (views: Views, pod: PodView): WorkloadView | undefined
   return withUid(views.workloads.Deployment, objectKey(pod.namespace, owner.name), owner.uid);
 };
 
+/** A ReplicaSet or workload that is not in view yet will be; only then it is known whose pod this is. */
+export const isPending = (views: Views, pod: PodView): boolean => {
+  const controller = pod.controller;
+  if (controller?.apiVersion !== 'apps/v1') return false;
+  if (controller.kind !== 'ReplicaSet') return true;
+  const replicaSet = views.workloads.ReplicaSet.get(objectKey(pod.namespace, controller.name));
+  return replicaSet === undefined || replicaSet.controller?.kind === 'Deployment';
+};
+
 const withUid = (view: ReadonlyView<WorkloadView>, key: ObjectKey, uid: string): WorkloadView | undefined => {
   const workload = view.get(key);
   return workload?.uid === uid ? workload : undefined;

@@ -4,6 +4,7 @@
 import { INTERVAL_SECONDS_MAX, type ServiceRegistrationSpec, TTL_SECONDS_MAX, TTL_SECONDS_MIN } from './crd-schema.ts';
 import { parseDuration } from './duration.ts';
 import { isServiceName, SERVICE_NAME_RULE } from './names.ts';
+import { DEFAULTS_ANNOTATION } from './namespace-defaults.ts';
 import type { PodView } from './pod.ts';
 import { parsePort } from './port.ts';
 import type { Defaults } from './settings.ts';
@@ -53,6 +54,15 @@ export const ANNOTATIONS: readonly { readonly name: string; readonly meaning: st
   { name: 'port', meaning: 'The name or number of a container port.' },
   { name: 'when-not-ready', meaning: '`MarkUnhealthy`, `Lapse` or `Remove`.' },
   { name: 'metadata', meaning: 'A JSON object of text, such as `{"team":"rates"}`.' },
+];
+
+/** The one on a namespace. */
+export const NAMESPACE_ANNOTATIONS: typeof ANNOTATIONS = [
+  {
+    name: DEFAULTS_ANNOTATION,
+    meaning:
+      'A JSON object of spec fields, all but `serviceName` and `selector`, for resources of the namespace that leave them out. One wrong field, and the whole annotation is refused.',
+  },
 ];
 
 const KNOWN = new Set(ANNOTATIONS.map(({ name }) => name));

@@ -201,14 +201,18 @@ export const specSchema = specFields
   .superRefine(refineInterval)
   .meta({ ...rules(INTERVAL_RULE), description: 'What is registered, and how. May be {}.' });
 
+/** What a namespace or the installation may say for resources that do not: every field but the two that name and select. */
+export const defaultsSchema = z
+  .strictObject(specFields.omit({ serviceName: true, selector: true }).shape)
+  .superRefine(refineInterval);
+
 /** What is absent in JSON is absent here, never `undefined`. */
 type Exact<T> = { [Field in keyof T]: Exclude<T[Field], undefined> };
 
 /** The spec as stored: every field optional, nothing completed by defaults. */
 export type ServiceRegistrationSpec = Exact<z.infer<typeof specSchema>>;
 
-/** What counts for resources that do not say it: every field but the two that name and select. */
-export type SpecDefaults = Omit<ServiceRegistrationSpec, 'serviceName' | 'selector'>;
+export type SpecDefaults = Exact<z.infer<typeof defaultsSchema>>;
 
 /** `problem`: the first that was found, with the path of its field. */
 export type Parsed<T> =
@@ -219,6 +223,12 @@ export type Parsed<T> =
 export const parseSpec = (raw: unknown): Parsed<ServiceRegistrationSpec> => {
   const { data, error } = specSchema.safeParse(raw);
   return data === undefined ? invalid(['spec'], error) : { kind: 'valid', value: data as ServiceRegistrationSpec };
+};
+
+/** Likewise, of the fields that may have defaults. */
+export const parseDefaults = (raw: unknown): Parsed<SpecDefaults> => {
+  const { data, error } = defaultsSchema.safeParse(raw);
+  return data === undefined ? invalid([], error) : { kind: 'valid', value: data as SpecDefaults };
 };
 
 const invalid = (root: readonly string[], error: z.ZodError): Parsed<never> => {

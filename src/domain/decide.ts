@@ -22,7 +22,7 @@ import type { ObjectKey, PodView } from './pod.ts';
 import { resolvePort } from './port.ts';
 import { selects } from './selector.ts';
 import type { RegistrationView } from './service-registration.ts';
-import type { Settings } from './settings.ts';
+import { type Defaults, resolveSettings, type Settings } from './settings.ts';
 import { formatTimestamp, type Offset } from './timestamp.ts';
 import { isUserMetadataKey, METADATA_BYTES_MAX, METADATA_ENTRIES_MAX, metadataBytes } from './user-metadata.ts';
 import { resolveVersion } from './version.ts';
@@ -32,6 +32,8 @@ export type DecideOptions = {
   readonly offset: Offset;
   /** The name of the Deployment, StatefulSet or DaemonSet that controls the pod, if one does. */
   readonly workloadName?: string;
+  /** What counts where a registration by hand leaves a field out, when the pod's workload has a word in it. */
+  readonly workloadDefaults?: Defaults;
   /** Whether the table holds this pod under this registration; tells what an invalid registration still counts for. */
   readonly holds?: (registration: ObjectKey) => boolean;
 };
@@ -80,8 +82,10 @@ export const decide = (pod: PodView, registrations: readonly RegistrationView[],
     named ||= candidate.settings.selector === undefined;
     const { serviceName } = candidate.settings;
     const winner = claim(winners, serviceName, registration.key);
-    if (winner === registration.key) wishes.push(wishFor(pod, candidate, overrides, options.offset, problems));
-    else if (!isGathering(registration)) conflicts.push({ registration: registration.key, winner, serviceName });
+    if (winner === registration.key) {
+      const settings = settingsOf(candidate, options.workloadDefaults, problems);
+      wishes.push(wishFor(pod, { registration, settings }, overrides, options.offset, problems));
+    } else if (!isGathering(registration)) conflicts.push({ registration: registration.key, winner, serviceName });
   }
   if (named) problems.push(...serviceNameProblem(pod.annotations));
   return { wishes, conflicts, frozen, problems: withoutRepeats(problems) };
@@ -129,6 +133,26 @@ const isSelected = (pod: PodView, settings: Settings, annotated: boolean, worklo
   settings.selector === undefined
     ? annotated && podServiceName(pod, workloadName) === settings.serviceName
     : selects(settings.selector, pod.labels);
+
+/** An owned registration says itself what its workload's annotations say. */
+const settingsOf = (
+  { registration, settings }: Candidate,
+  workloadDefaults: Defaults | undefined,
+  problems: AnnotationProblem[],
+): Settings => {
+  if (workloadDefaults === undefined || registration.owned || registration.spec === undefined) return settings;
+  const resolved = resolveSettings(registration.spec, settings.serviceName, workloadDefaults);
+  if (resolved.kind === 'valid') return resolved.value;
+  // The one thing that can be wrong between layers that are right by themselves.
+  problems.push({
+    annotation: 'ttl',
+    value: `${workloadDefaults.ttlSeconds}`,
+    message: `ttl is ignored: it must be at least three times the refresh interval that ServiceRegistration ${registration.name} states, ${settings.refreshIntervalSeconds} s.`,
+  });
+  const { ttlSeconds } = settings;
+  const without = resolveSettings(registration.spec, settings.serviceName, { ...workloadDefaults, ttlSeconds });
+  return without.kind === 'valid' ? without.value : settings;
+};
 
 const wishFor = (
   pod: PodView,

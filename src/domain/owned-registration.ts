@@ -63,7 +63,11 @@ export const planForWorkload = (
   const register = readRegister(annotations);
   // Nobody knows what an invalid wish wants, so the last good one stands: registered when there is a resource.
   const wanted = register === 'yes' || (register === 'invalid' && ours.length > 0);
-  if (!wanted || workload.deleting) return { remove: ours, problems: registerProblem(annotations) };
+  if (!wanted || workload.deleting) {
+    // They count for resources by hand that select its pods.
+    const { problems } = readSpecAnnotations(annotations, defaults);
+    return { remove: ours, problems: [...registerProblem(annotations), ...problems] };
+  }
   const problems = [...registerProblem(annotations), ...serviceNameProblem(annotations)];
   const [stored] = ours;
   // Likewise for an invalid service name: the one in force stays.

@@ -2,6 +2,7 @@
 // that comparing with the stored status tells whether anything must be written.
 
 import { DETAILS_MAX, MESSAGE_LENGTH_MAX, type RegistrationStatus } from './crd-status-schema.ts';
+import type { Wish } from './instance.ts';
 import { asList, asObject } from './raw.ts';
 import type { RegistrationView } from './service-registration.ts';
 import type { Settings } from './settings.ts';
@@ -34,6 +35,8 @@ export type InstanceReport = {
   readonly ready: boolean;
   readonly version?: string;
   readonly versionNote?: string;
+  /** What counts for this one, which its workload may have a word in. Absent for a pod that another resource has. */
+  readonly inForce?: Pick<Wish, 'ttlMs' | 'intervalMs' | 'whenNotReady'>;
   /** Wall ms of the last change of `status`. */
   readonly sinceMs: number;
 };
@@ -76,13 +79,13 @@ const CONFLICTS_NAMED = 3;
 export const summarise = (input: SummaryInput): RegistrationStatus => {
   const { registration, reports } = input;
   const stored = asObject(registration.status);
-  const effective =
-    registration.settings.kind === 'valid' ? effectiveOf(registration.settings.value) : storedEffective(stored);
+  const { settings } = registration;
+  const effective = settings.kind === 'valid' ? effectiveOf(settings.value, reports) : storedEffective(stored);
   const counts = countsOf(reports);
   const findings = {
     Ready: readyFinding(input, counts),
     Conflict: conflictFinding(reports),
-    Degraded: degradedFinding(input),
+    Degraded: degradedFinding(input, effective),
   };
   return {
     observedGeneration: registration.generation,
@@ -118,12 +121,28 @@ export const sameStatus = (a: unknown, b: unknown): boolean => {
   return [...names].every((name) => sameStatus(left[name], right[name]));
 };
 
-const effectiveOf = (settings: Settings): Effective => ({
-  ttlSeconds: settings.ttlSeconds,
-  refreshIntervalSeconds: settings.refreshIntervalSeconds,
-  keyLayout: 'Dotted',
-  whenNotReady: settings.whenNotReady,
-});
+/** Where the workloads' annotations give all instances the same, that; else what the resource alone says. */
+const effectiveOf = (settings: Settings, reports: readonly InstanceReport[]): Effective => {
+  const [first, ...others] = reports.flatMap(({ inForce }) => inForce ?? []);
+  const own = {
+    ttlSeconds: settings.ttlSeconds,
+    refreshIntervalSeconds: settings.refreshIntervalSeconds,
+    keyLayout: 'Dotted',
+    whenNotReady: settings.whenNotReady,
+  } as const;
+  if (first === undefined || settings.suspend || !others.every((other) => sameInForce(first, other))) return own;
+  return {
+    ...own,
+    ttlSeconds: first.ttlMs / 1_000,
+    refreshIntervalSeconds: first.intervalMs / 1_000,
+    whenNotReady: first.whenNotReady,
+  };
+};
+
+type InForce = NonNullable<InstanceReport['inForce']>;
+
+const sameInForce = (a: InForce, b: InForce): boolean =>
+  a.ttlMs === b.ttlMs && a.intervalMs === b.intervalMs && a.whenNotReady === b.whenNotReady;
 
 /** While the spec is invalid the last good settings stay in force, and so does what is said of them. */
 const storedEffective = (stored: ReturnType<typeof asObject>): Effective | undefined => {
@@ -215,11 +234,14 @@ const conflictSentence = (
   }
 };
 
-const degradedFinding = ({ registration, reports, registry, holding }: SummaryInput): Finding => {
+const degradedFinding = (
+  { registration, reports, registry, holding }: SummaryInput,
+  effective: Effective | undefined,
+): Finding => {
   const found: { readonly reason: string; readonly message: string }[] = [];
   const add = (reason: string, message: string) => found.push({ reason, message });
-  if (registration.settings.kind === 'valid') {
-    const { ttlSeconds, refreshIntervalSeconds } = registration.settings.value;
+  if (registration.settings.kind === 'valid' && effective !== undefined) {
+    const { ttlSeconds, refreshIntervalSeconds } = effective;
     const maxAgeSeconds = registry.kind === 'writable' ? registry.maxAgeSeconds : 0;
     if (maxAgeSeconds > 0 && maxAgeSeconds < ttlSeconds) {
       add(

@@ -29,6 +29,13 @@ export type RegistrationView = {
   readonly deleting: boolean;
 };
 
+/** The same, with the settings that follow from other defaults than those it was trimmed with. */
+export const withDefaults = (registration: RegistrationView, defaults: Defaults): RegistrationView => {
+  const { spec, serviceName } = registration;
+  if (spec === undefined || serviceName === undefined) return registration;
+  return { ...registration, settings: resolveSettings(spec, serviceName, defaults) };
+};
+
 export const MANAGED_BY_LABEL = 'app.kubernetes.io/managed-by';
 export const MANAGED_BY_VALUE = 'rollcall';
 

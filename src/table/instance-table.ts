@@ -124,6 +124,7 @@ export class InstanceTable {
         ready: wish.state.kind === 'live',
         version: wish.content.version,
         ...(wish.versionNote === undefined ? {} : { versionNote: wish.versionNote }),
+        inForce: wish,
         sinceMs: row.report.sinceMs,
       });
     }
@@ -415,9 +416,7 @@ export class InstanceTable {
     row.text = sameText(text, row.text) ? row.text : text;
     this.#schedule(row, nowMs);
     this.#noteReport(row, nowMs);
-    if (told.versionNote !== wish.versionNote || told.content.version !== wish.content.version) {
-      this.#listener.onReport(wish.registration);
-    }
+    if (!readsTheSame(told, wish)) this.#listener.onReport(wish.registration);
     return row;
   }
 
@@ -486,6 +485,14 @@ export class InstanceTable {
 /** The same pod incarnation under the same service with the same kind of id keeps its row. */
 const continues = (held: Wish, wish: Wish): boolean =>
   held.pod.uid === wish.pod.uid && held.serviceName === wish.serviceName && held.instanceIdMode === wish.instanceIdMode;
+
+/** Nothing of it is told otherwise in the registration's status. */
+const readsTheSame = (a: Wish, b: Wish): boolean =>
+  a.versionNote === b.versionNote &&
+  a.content.version === b.content.version &&
+  a.ttlMs === b.ttlMs &&
+  a.intervalMs === b.intervalMs &&
+  a.whenNotReady === b.whenNotReady;
 
 /** The row is under way from now on, with what it wants at this moment. */
 const takeOff = ({ row, step }: DueWrite): Write => {

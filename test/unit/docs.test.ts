@@ -7,7 +7,7 @@ import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
 import { createProgram } from '../../src/cli/program.ts';
 import { configSchema, flagOf, variableOf } from '../../src/config.ts';
-import { ANNOTATIONS } from '../../src/domain/annotations.ts';
+import { ANNOTATIONS, NAMESPACE_ANNOTATIONS } from '../../src/domain/annotations.ts';
 
 const root = join(import.meta.dirname, '../..');
 const pages = ['README.md', 'CHANGELOG.md', ...globSync('docs/**/*.md', { cwd: root })].toSorted();
@@ -32,7 +32,7 @@ const flags = new Set([
 const variables = new Set([...settings.map(variableOf), 'ROLLCALL_CONFIG']);
 /** Of the development tools, and the passwords of the example's users. */
 const OTHER_VARIABLES = new Set(['ROLLCALL_FULL', 'ROLLCALL_NATS_PASSWORD', 'ROLLCALL_NATS_SETUP_PASSWORD']);
-const annotations = new Set(ANNOTATIONS.map(({ name }) => `rollcall.dev/${name}`));
+const annotations = new Set([...ANNOTATIONS, ...NAMESPACE_ANNOTATIONS].map(({ name }) => `rollcall.dev/${name}`));
 /** The API group, the name events come from, and what the demo's nodes listen to. */
 const OTHER_NAMES = new Set(['rollcall.dev/v1alpha1', 'rollcall.dev/operator', 'rollcall.dev/demo-ready']);
 

@@ -40,6 +40,7 @@ test('a foreign status within the time of the echo is overwritten after it', asy
       namespaces: new View(),
       workloads: { Deployment: workload(), StatefulSet: workload(), DaemonSet: workload(), ReplicaSet: workload() },
     },
+    registrationOf: (key) => registrations.get(key),
     table: new InstanceTable(clock, { onUrgent: () => undefined, onReport: () => undefined }),
     duplicates: new Duplicates(),
     cluster,

@@ -5,7 +5,16 @@ import { type DecideOptions, decide, frozenWish } from '../../../src/domain/deci
 import type { PodView } from '../../../src/domain/pod.ts';
 import type { RegistrationView } from '../../../src/domain/service-registration.ts';
 import { parseOffset, UTC } from '../../../src/domain/timestamp.ts';
-import { aPod, aPodWithout, aRegistration, aSelector, aSelectorless, keyOf, NINE } from '../../support/builders.ts';
+import {
+  aPod,
+  aPodWithout,
+  aRegistration,
+  aSelector,
+  aSelectorless,
+  keyOf,
+  NINE,
+  someDefaults,
+} from '../../support/builders.ts';
 
 const offset = parseOffset('+08:00') ?? UTC;
 const decideFor = (pod: PodView, registrations: readonly RegistrationView[], options: Partial<DecideOptions> = {}) =>
@@ -235,6 +244,34 @@ describe('the settings arrive in the wish', () => {
     expect(wish?.content).toMatchObject({ version: '2.0.0', metadata: { sourceVersion: 'v2' } });
     expect(wish?.versionNote).toBe('"v2" from the label version is registered as 2.0.0');
     expect(wishOf(aPod(), aRegistration())).not.toHaveProperty('versionNote');
+  });
+});
+
+describe('what the workload says', () => {
+  const workloadDefaults = { ...someDefaults, ttlSeconds: 15, whenNotReady: 'Remove' as const, port: 9090 };
+
+  test('counts where a resource by hand leaves the field out', () => {
+    const registration = aRegistration({ spec: { whenNotReady: 'Lapse' } });
+    const { wishes, problems } = decideFor(aPod(), [registration], { workloadDefaults });
+    expect(wishes).toMatchObject([
+      { ttlMs: 15_000, intervalMs: 5_000, whenNotReady: 'Lapse', content: { metadata: { port: 9090 } } },
+    ]);
+    expect(problems).toEqual([]);
+  });
+
+  test('stands in an owned resource already', () => {
+    const { wishes } = decideFor(aPod(), [aRegistration({ owned: true })], { workloadDefaults });
+    expect(wishes).toMatchObject([{ ttlMs: 30_000, whenNotReady: 'MarkUnhealthy' }]);
+  });
+
+  test('is refused as to the TTL where the resource states an interval that it is too short for', () => {
+    const registration = aRegistration({
+      spec: { refreshIntervalSeconds: 9 },
+      settings: { refreshIntervalSeconds: 9 },
+    });
+    const { wishes, problems } = decideFor(aPod(), [registration], { workloadDefaults });
+    expect(wishes).toMatchObject([{ ttlMs: 30_000, intervalMs: 9_000, whenNotReady: 'Remove' }]);
+    expect(problems).toMatchObject([{ annotation: 'ttl', value: '15', message: expect.stringContaining('9 s') }]);
   });
 });
 

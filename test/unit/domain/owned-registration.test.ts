@@ -78,6 +78,11 @@ describe('none', () => {
     expect(plan({}, [person]).manifest?.metadata.name).toBe('trading-service');
   });
 
+  test('and what is wrong with other annotations is said all the same: a resource by hand may count on them', () => {
+    const { problems } = plan({ annotations: { ttl: '1d' } });
+    expect(problems.map(({ annotation }) => annotation)).toEqual(['ttl']);
+  });
+
   test('an invalid register without a resource: none, and the problem', () => {
     expect(plan({ annotations: { register: 'yes' } })).not.toHaveProperty('manifest');
     expect(plan({ annotations: { register: 'yes' } })).toMatchObject({

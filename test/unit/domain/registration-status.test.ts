@@ -336,6 +336,22 @@ describe('details', () => {
   });
 });
 
+describe('the settings in force', () => {
+  const inForce = (ttlMs: number) => ({ ttlMs, intervalMs: 2_000, whenNotReady: 'Remove' as const });
+
+  test('are what the workloads make of them, where all instances have the same', () => {
+    const reports = [aReport({ pod: 'a', inForce: inForce(6_000) }), aReport({ pod: 'b', inForce: inForce(6_000) })];
+    const { effective, conditions } = summarise(anInput({ reports }));
+    expect(effective).toMatchObject({ ttlSeconds: 6, refreshIntervalSeconds: 2, whenNotReady: 'Remove' });
+    expect(conditions.find(({ type }) => type === 'Degraded')?.reason).toBe('TtlShorterThanHandover');
+  });
+
+  test('are what the resource says, where they have not', () => {
+    const reports = [aReport({ pod: 'a', inForce: inForce(6_000) }), aReport({ pod: 'b', inForce: inForce(9_000) })];
+    expect(summarise(anInput({ reports })).effective).toMatchObject({ ttlSeconds: 30, whenNotReady: 'MarkUnhealthy' });
+  });
+});
+
 test('an invalid spec leaves what was said of the settings in force', () => {
   const effective = { ttlSeconds: 60, refreshIntervalSeconds: 20, keyLayout: 'Dotted', whenNotReady: 'Lapse' };
   const registration = aRegistration({ problem: 'no good', serviceName: 'web', status: { effective } });
