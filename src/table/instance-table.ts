@@ -399,6 +399,7 @@ export class InstanceTable {
 
   #update(row: Row, wish: Wish): Row {
     const told = row.wish;
+    const revived = row.farewell;
     if (told.registration !== wish.registration || told.pod.uid !== wish.pod.uid) {
       this.#index.move(row, () => {
         row.wish = wish;
@@ -416,7 +417,9 @@ export class InstanceTable {
     row.text = sameText(text, row.text) ? row.text : text;
     this.#schedule(row, nowMs);
     this.#noteReport(row, nowMs);
-    if (!readsTheSame(told, wish)) this.#listener.onReport(wish.registration);
+    const moved = told.registration !== wish.registration;
+    if (moved) this.#listener.onReport(told.registration);
+    if (moved || revived || !readsTheSame(told, wish)) this.#listener.onReport(wish.registration);
     return row;
   }
 

@@ -80,6 +80,24 @@ describe('on the leader', () => {
     expect(table.size).toBe(0);
   });
 
+  test('a key that passes to another resource of its service is told to both, though nothing else changes', () => {
+    wish('a');
+    acknowledge(take());
+    reported = [];
+    wish('a', { registration: objectKey('trading', 'canary') });
+    expect(new Set(reported)).toEqual(new Set(['trading/trading-service', 'trading/canary']));
+  });
+
+  test('a farewell that is taken back before it was written is told', () => {
+    wish('a');
+    acknowledge(take());
+    table.setWishes(pod('a'), uidOf('a'), []);
+    reported = [];
+    wish('a');
+    expect(reported).toEqual(['trading/trading-service']);
+    expect(table.reports(objectKey('trading', 'trading-service'))).toMatchObject([{ status: 'ACTIVE' }]);
+  });
+
   test('a pod that was never Ready gets no key', () => {
     wish('a', { state: away() });
     expect(take()).toEqual([]);
