@@ -36,6 +36,30 @@ export type DecideOptions = {
   readonly workloadDefaults?: Defaults;
   /** Whether the table holds this pod under this registration; tells what an invalid registration still counts for. */
   readonly holds?: (registration: ObjectKey) => boolean;
+  /** Told of each rule as it is asked; for people who want to know why. */
+  readonly trace?: (asked: Asked) => void;
+};
+
+/** What a pod must fulfil, in the order in which it is asked; from `RegistrationStays` on once per registration. */
+export type Rule =
+  | 'RegistrationExists'
+  | 'PodNotFinished'
+  | 'PodNotKeptOut'
+  | 'RegistrationStays'
+  | 'SpecValid'
+  | 'PodSelected'
+  | 'NoOlderRegistration'
+  | 'NotSuspended'
+  | 'PodNotTerminating'
+  | 'PodReady';
+
+export type Asked = {
+  readonly rule: Rule;
+  readonly passed: boolean;
+  /** Absent for rules that are asked of the pod alone. */
+  readonly registration?: ObjectKey;
+  /** The older registration that has the pod. */
+  readonly winner?: ObjectKey;
 };
 
 /** Two resources of one service select the pod: the older one counts, `registration` is the other. */
@@ -59,9 +83,14 @@ const NOTHING: Decision = { wishes: [], conflicts: [], frozen: [], problems: [] 
 
 /** `registrations`: those of the pod's namespace, in any order. */
 export const decide = (pod: PodView, registrations: readonly RegistrationView[], options: DecideOptions): Decision => {
-  if (registrations.length === 0 || pod.phase === 'Succeeded' || pod.phase === 'Failed') return NOTHING;
+  const ask = (rule: Rule, passed: boolean, registration?: ObjectKey, winner?: ObjectKey): boolean => {
+    options.trace?.({ rule, passed, ...(registration && { registration }), ...(winner && { winner }) });
+    return passed;
+  };
+  if (!ask('RegistrationExists', registrations.length > 0)) return NOTHING;
+  if (!ask('PodNotFinished', pod.phase !== 'Succeeded' && pod.phase !== 'Failed')) return NOTHING;
   const overrides = readPodAnnotations(pod.annotations);
-  if (overrides.register === 'no') return NOTHING;
+  if (!ask('PodNotKeptOut', overrides.register !== 'no')) return NOTHING;
 
   const wishes: Wish[] = [];
   const conflicts: SelectedTwice[] = [];
@@ -70,7 +99,9 @@ export const decide = (pod: PodView, registrations: readonly RegistrationView[],
   const winners = new Map<string, ObjectKey>();
   let named = false;
   for (const registration of byAge(registrations)) {
-    if (registration.deleting) continue;
+    const { key } = registration;
+    if (!ask('RegistrationStays', !registration.deleting, key)) continue;
+    ask('SpecValid', registration.settings.kind === 'valid', key);
     if (registration.settings.kind === 'invalid') {
       frozen.push(registration.key);
       const held = options.holds?.(registration.key) ?? false;
@@ -78,13 +109,16 @@ export const decide = (pod: PodView, registrations: readonly RegistrationView[],
       continue;
     }
     const candidate: Candidate = { registration, settings: registration.settings.value };
-    if (!isSelected(pod, candidate.settings, overrides.register === 'yes', options.workloadName)) continue;
+    const selected = isSelected(pod, candidate.settings, overrides.register === 'yes', options.workloadName);
+    if (!ask('PodSelected', selected, key)) continue;
     named ||= candidate.settings.selector === undefined;
     const { serviceName } = candidate.settings;
     const winner = claim(winners, serviceName, registration.key);
-    if (winner === registration.key) {
+    if (ask('NoOlderRegistration', winner === key, key, winner)) {
       const settings = settingsOf(candidate, options.workloadDefaults, problems);
-      wishes.push(wishFor(pod, { registration, settings }, overrides, options.offset, problems));
+      const wish = wishFor(pod, { registration, settings }, overrides, options.offset, problems);
+      wishes.push(wish);
+      askState((rule, passed) => ask(rule, passed, key), wish);
     } else if (!isGathering(registration)) conflicts.push({ registration: registration.key, winner, serviceName });
   }
   if (named) problems.push(...serviceNameProblem(pod.annotations));
@@ -187,6 +221,19 @@ const wishFor = (
 
 const stateOf = (pod: PodView, settings: Settings): Wish['state'] => {
   return settings.suspend ? { kind: 'away', reason: 'Suspended' } : podState(pod);
+};
+
+/** Which rule each state of a wish answers to, in the order in which `stateOf` asks. */
+const STATE_RULES = [
+  ['Suspended', 'NotSuspended'],
+  ['Terminating', 'PodNotTerminating'],
+  ['PodNotReady', 'PodReady'],
+] as const;
+
+const askState = (ask: (rule: Rule, passed: boolean) => boolean, { state }: Wish): void => {
+  for (const [reason, rule] of STATE_RULES) {
+    if (!ask(rule, state.kind === 'live' || state.reason !== reason)) return;
+  }
 };
 
 const podState = (pod: PodView): Wish['state'] => {
