@@ -83,6 +83,7 @@ export const crdManifest = () => ({
           column('TTL', 'integer', '.status.effective.ttlSeconds', { description: 'Seconds.' }),
           column('Status', 'string', '.status.conditions[?(@.type=="Ready")].reason'),
           column('Age', 'date', '.metadata.creationTimestamp'),
+          column('Layout', 'string', '.status.effective.keyLayout', { priority: 1 }),
           column('Message', 'string', '.status.conditions[?(@.type=="Ready")].message', { priority: 1 }),
         ],
         schema: { openAPIV3Schema: openApiSchema() },

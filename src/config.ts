@@ -3,6 +3,7 @@
 // `config-sources.ts`.
 
 import { z } from 'zod';
+import { KEY_LAYOUTS } from './domain/names.ts';
 
 /** Digits alone: what else `Number` takes for one (an empty text, `1e3`, true) is a mistake. */
 const digits = (value: unknown): unknown => (typeof value === 'string' && /^\d+$/.test(value) ? Number(value) : value);
@@ -86,6 +87,12 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
         .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be 1 to 63 lower-case letters, digits and hyphens')
         .optional()
         .describe('Name of this installation in the registry; default: the UID of namespace kube-system'),
+      keyLayout: z
+        .enum(KEY_LAYOUTS, 'must be Dotted, Underscore or DoubleUnderscore')
+        .default('Dotted')
+        .describe(
+          'Keys of resources that say nothing of it. Dotted: service-instances.SVC.ID. Underscore: that and service-instances_SVC_ID. DoubleUnderscore: service-instances__SVC__ID alone',
+        ),
       heartbeatOffset: z
         .string()
         .regex(/^(Z|[+-](0\d|1[0-4]):[0-5]\d)$/, 'must be an offset such as +08:00, or Z')

@@ -28,7 +28,7 @@ import type { Defaults, WhenNotReady } from './domain/settings.ts';
 import type { WorkloadView } from './domain/workload.ts';
 import type { Log } from './log.ts';
 import { InstanceTable } from './table/instance-table.ts';
-import { type Row, SETTLED } from './table/row.ts';
+import { isShown, type Row, SETTLED } from './table/row.ts';
 import type { WriterObserver } from './writer/context.ts';
 import type { Registry } from './writer/registry.ts';
 import { type Voice, Writer } from './writer/writer.ts';
@@ -213,7 +213,8 @@ export class Operator {
     if (!this.writer.leading) return 0;
     const nowMs = this.#ports.clock.monotonicMs();
     let oldestMs = nowMs;
-    for (const { wish, observed } of this.table.rows()) {
+    for (const { wish, observed, tenure } of this.table.rows()) {
+      if (tenure === 'retired') continue;
       if (wish.state.kind === 'live' && observed.kind === 'ours') oldestMs = Math.min(oldestMs, observed.writtenAtMs);
     }
     return (nowMs - oldestMs) / 1_000;
@@ -359,7 +360,7 @@ export class Operator {
         if (write.reason === 'Refresh') return;
         // A key that is written again after it was lost tells nothing of how fast a pod is registered.
         const { wishedAtMs } = write.row;
-        if (write.reason === 'Registered' && wishedAtMs !== SETTLED)
+        if (write.reason === 'Registered' && wishedAtMs !== SETTLED && isShown(write.row))
           observer.acknowledged(clock.monotonicMs() - wishedAtMs);
         this.#reporter.written(write);
       },

@@ -43,6 +43,7 @@ async function sync({ kubeconfig, pods }: { kubeconfig: string; pods: number }):
       instanceId: 'Generated',
       whenNotReady: 'MarkUnhealthy',
       onConflict: 'Yield',
+      keyLayout: 'Dotted',
     },
     signal,
   });

@@ -42,6 +42,7 @@ function wishOf(index: number, intervalMs: number): Wish {
     registration: objectKey(namespace, serviceName),
     serviceName,
     instanceIdMode: 'PodName',
+    keyLayout: 'Dotted',
     whenNotReady: 'MarkUnhealthy',
     adopt: false,
     ttlMs: 30_000,

@@ -48,4 +48,5 @@ export const defaultsOf = (config: Config): Defaults => ({
   instanceId: config.defaultInstanceId,
   whenNotReady: config.defaultWhenNotReady,
   onConflict: config.defaultOnConflict,
+  keyLayout: config.keyLayout,
 });

@@ -20,7 +20,7 @@ export const readEntries = async (
   const entries = new Map<string, RegistryEntry>();
   const unreadable = new Set<string>();
   try {
-    for await (const page of registry.readBack(`$KV.${bucket}.>`, signal)) {
+    for await (const page of registry.readBack([`$KV.${bucket}.>`], signal)) {
       for (const message of page) {
         const read = readEntry(message, bucket);
         if (read.kind === 'other') continue;

@@ -9,7 +9,7 @@ import { objectKey, type PodView } from '../domain/pod.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
 import type { WorkloadView } from '../domain/workload.ts';
 import type { Write } from '../table/instance-table.ts';
-import type { Row } from '../table/row.ts';
+import { isShown, type Row } from '../table/row.ts';
 import type { EventSink, ObjectReference } from './cluster.ts';
 import type { Views } from './views.ts';
 
@@ -31,6 +31,7 @@ export class Reporter {
   /** A write was acknowledged; the row still shows what was observed before. */
   written(write: Write): void {
     const { row, wish } = write;
+    if (!isShown(row)) return;
     if (wish.state.kind === 'live') {
       if (row.observed.kind === 'ours' && row.observed.status !== 'UNHEALTHY') return;
       const recovered = row.observed.kind === 'ours';

@@ -6,6 +6,7 @@
 
 import { z } from 'zod';
 import { statusSchema } from './crd-status-schema.ts';
+import { KEY_LAYOUTS } from './names.ts';
 import { isPortName, isPortNumber } from './port.ts';
 import {
   isUserMetadataKey,
@@ -183,6 +184,10 @@ const specFields = z.object({
   onConflict: z.enum(['Yield', 'Adopt']).optional().meta({
     description:
       'What happens when somebody else holds a key. Yield: it is left alone, and a condition says so. Adopt: it is taken over.',
+  }),
+  keyLayout: z.enum(KEY_LAYOUTS).optional().meta({
+    description:
+      'What the keys look like. Dotted: service-instances.{svc}.{id}. Underscore: that and service-instances_{svc}_{id}. DoubleUnderscore: service-instances__{svc}__{id} alone. The last two need the NATS right to publish to $KV.{bucket}.*.',
   }),
   suspend: z.boolean().optional().meta({
     description: 'Lets every key of this resource lapse, and touches nothing else.',

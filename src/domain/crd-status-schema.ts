@@ -2,6 +2,7 @@
 // No top-level field is required: an older or newer version's status must never make an object unwritable.
 
 import { z } from 'zod';
+import { KEY_LAYOUTS } from './names.ts';
 
 export const DETAILS_MAX = 50;
 export const MESSAGE_LENGTH_MAX = 1024;
@@ -15,7 +16,7 @@ const effective = z
   .object({
     ttlSeconds: z.int(),
     refreshIntervalSeconds: z.int(),
-    keyLayout: z.enum(['Dotted']),
+    keyLayout: z.enum(KEY_LAYOUTS),
     whenNotReady: z.enum(['MarkUnhealthy', 'Lapse', 'Remove']),
   })
   .meta({ description: 'The settings in force, after all defaults.' });

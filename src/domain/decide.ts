@@ -203,6 +203,7 @@ const wishFor = (
     registration: registration.key,
     serviceName: settings.serviceName,
     instanceIdMode: settings.instanceId,
+    keyLayout: settings.keyLayout,
     whenNotReady: settings.suspend ? 'Lapse' : settings.whenNotReady,
     adopt: settings.onConflict === 'Adopt',
     ttlMs: settings.ttlSeconds * 1000,

@@ -1,10 +1,11 @@
 // What the registry should hold for one pod under one service: the content of its key, apart from the heartbeat.
 // Pure data; `service-instance.ts` turns it into the bytes readers see.
 
+import type { KeyLayout } from './names.ts';
 import type { ObjectKey } from './pod.ts';
 import type { WhenNotReady } from './settings.ts';
 
-/** `service-instances.{serviceName}.{instanceId}`: the KV key, without the bucket's subject prefix. */
+/** `service-instances.{serviceName}.{instanceId}` or another form of it: a KV key, without the bucket's subject prefix. */
 export type InstanceKey = string & { readonly brand: 'InstanceKey' };
 
 export type InstanceStatus = 'ACTIVE' | 'UNHEALTHY' | 'STANDBY';
@@ -31,6 +32,7 @@ export type Wish = {
   readonly registration: ObjectKey;
   readonly serviceName: string;
   readonly instanceIdMode: 'Generated' | 'PodName';
+  readonly keyLayout: KeyLayout;
   readonly whenNotReady: WhenNotReady;
   readonly adopt: boolean;
   readonly ttlMs: number;

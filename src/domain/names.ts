@@ -1,11 +1,40 @@
-// The grammars of service names and instance ids, and the key made of the two. The one gate between user text and NATS
+// The grammars of service names and instance ids, and the keys made of the two. The one gate between user text and NATS
 // subjects: JetStream stores literal `*` and `>` in subjects, which later match as wildcards, so nothing that fails its
 // grammar may become an `InstanceKey`.
+//
+//   layout             keys of an instance
+//   ------------------ ------------------------------------------------------------------
+//   Dotted             service-instances.{svc}.{id}
+//   Underscore         service-instances.{svc}.{id} and service-instances_{svc}_{id}
+//   DoubleUnderscore   service-instances__{svc}__{id}
+//
+// No service name has an underscore and no id begins with one, so every key reads in one way only.
 
 import { hashHex } from './hash.ts';
 import type { InstanceKey } from './instance.ts';
 
-const KEY_PREFIX = 'service-instances';
+export const KEY_PREFIX = 'service-instances';
+
+/** What separates the parts of a key. */
+const SEPARATORS = { Dotted: '.', Underscore: '_', DoubleUnderscore: '__' } as const;
+
+/** What one key looks like. */
+export type KeyForm = keyof typeof SEPARATORS;
+export const KEY_FORMS: readonly KeyForm[] = ['Dotted', 'Underscore', 'DoubleUnderscore'];
+
+/** Which keys an instance has; the first form is the one people are shown. */
+const FORMS = {
+  Dotted: ['Dotted'],
+  Underscore: ['Dotted', 'Underscore'],
+  DoubleUnderscore: ['DoubleUnderscore'],
+} as const satisfies Record<string, readonly [KeyForm, ...KeyForm[]]>;
+
+export type KeyLayout = keyof typeof FORMS;
+export const KEY_LAYOUTS = ['Dotted', 'Underscore', 'DoubleUnderscore'] as const satisfies readonly KeyLayout[];
+
+export const isKeyLayout = (value: unknown): value is KeyLayout => KEY_LAYOUTS.some((layout) => layout === value);
+
+export const formsOf = (layout: KeyLayout): readonly [KeyForm, ...KeyForm[]] => FORMS[layout];
 
 /** 3 to 64 characters; a second rule forbids `--`. */
 const SERVICE_NAME_PATTERN = /^[a-z][a-z0-9-]{1,62}[a-z0-9]$/;
@@ -36,20 +65,30 @@ export const podNameInstanceId = (podName: string): string => {
 };
 
 /** Undefined when either part fails its grammar: then there is no such key, and nothing may be published. */
-export const instanceKey = (serviceName: string, instanceId: string): InstanceKey | undefined =>
+export const instanceKey = (
+  serviceName: string,
+  instanceId: string,
+  form: KeyForm = 'Dotted',
+): InstanceKey | undefined =>
   isServiceName(serviceName) && isInstanceId(instanceId)
-    ? parseKeyText(`${KEY_PREFIX}.${serviceName}.${instanceId}`)
+    ? parseKeyText([KEY_PREFIX, serviceName, instanceId].join(SEPARATORS[form]))
     : undefined;
 
-/** The parts of a key, undefined for anything that we could not have written. */
-export const parseInstanceKey = (
-  text: string,
-): { readonly key: InstanceKey; readonly serviceName: string; readonly instanceId: string } | undefined => {
-  const [prefix, serviceName, instanceId, ...rest] = text.split('.');
-  if (prefix !== KEY_PREFIX || serviceName === undefined || instanceId === undefined || rest.length > 0)
-    return undefined;
-  const key = instanceKey(serviceName, instanceId);
-  return key === undefined ? undefined : { key, serviceName, instanceId };
+export type ParsedKey = {
+  readonly key: InstanceKey;
+  readonly form: KeyForm;
+  readonly serviceName: string;
+  readonly instanceId: string;
 };
+
+/** The parts of a key, undefined for anything that we could not have written. */
+export const parseInstanceKey = (text: string): ParsedKey | undefined => {
+  const [, separator, serviceName = '', instanceId = ''] = KEY_PATTERN.exec(text) ?? [];
+  const form = KEY_FORMS.find((candidate) => SEPARATORS[candidate] === separator);
+  const key = form === undefined ? undefined : instanceKey(serviceName, instanceId, form);
+  return form === undefined || key === undefined ? undefined : { key, form, serviceName, instanceId };
+};
+
+const KEY_PATTERN = new RegExp(`^${KEY_PREFIX}(\\.|__?)([^._]+)\\1([^.]+)$`);
 
 const parseKeyText = (text: string): InstanceKey => text as InstanceKey;

@@ -3,6 +3,7 @@
 
 import { DETAILS_MAX, MESSAGE_LENGTH_MAX, type RegistrationStatus } from './crd-status-schema.ts';
 import type { Wish } from './instance.ts';
+import { isKeyLayout } from './names.ts';
 import { asList, asObject } from './raw.ts';
 import type { RegistrationView } from './service-registration.ts';
 import type { Settings } from './settings.ts';
@@ -36,7 +37,7 @@ export type InstanceReport = {
   readonly version?: string;
   readonly versionNote?: string;
   /** What counts for this one, which its workload may have a word in. Absent for a pod that another resource has. */
-  readonly inForce?: Pick<Wish, 'ttlMs' | 'intervalMs' | 'whenNotReady'>;
+  readonly inForce?: Pick<Wish, 'ttlMs' | 'intervalMs' | 'keyLayout' | 'whenNotReady'>;
   /** Wall ms of the last change of `status`. */
   readonly sinceMs: number;
 };
@@ -127,14 +128,15 @@ const effectiveOf = (settings: Settings, reports: readonly InstanceReport[]): Ef
   const own = {
     ttlSeconds: settings.ttlSeconds,
     refreshIntervalSeconds: settings.refreshIntervalSeconds,
-    keyLayout: 'Dotted',
+    keyLayout: settings.keyLayout,
     whenNotReady: settings.whenNotReady,
-  } as const;
+  };
   if (first === undefined || settings.suspend || !others.every((other) => sameInForce(first, other))) return own;
   return {
     ...own,
     ttlSeconds: first.ttlMs / 1_000,
     refreshIntervalSeconds: first.intervalMs / 1_000,
+    keyLayout: first.keyLayout,
     whenNotReady: first.whenNotReady,
   };
 };
@@ -142,17 +144,22 @@ const effectiveOf = (settings: Settings, reports: readonly InstanceReport[]): Ef
 type InForce = NonNullable<InstanceReport['inForce']>;
 
 const sameInForce = (a: InForce, b: InForce): boolean =>
-  a.ttlMs === b.ttlMs && a.intervalMs === b.intervalMs && a.whenNotReady === b.whenNotReady;
+  a.ttlMs === b.ttlMs &&
+  a.intervalMs === b.intervalMs &&
+  a.keyLayout === b.keyLayout &&
+  a.whenNotReady === b.whenNotReady;
 
 /** While the spec is invalid the last good settings stay in force, and so does what is said of them. */
 const storedEffective = (stored: ReturnType<typeof asObject>): Effective | undefined => {
   const effective = asObject(stored?.['effective']);
   const ttlSeconds = effective?.['ttlSeconds'];
   const refreshIntervalSeconds = effective?.['refreshIntervalSeconds'];
+  const keyLayout = effective?.['keyLayout'];
   const whenNotReady = effective?.['whenNotReady'];
   if (typeof ttlSeconds !== 'number' || typeof refreshIntervalSeconds !== 'number') return undefined;
+  if (!isKeyLayout(keyLayout)) return undefined;
   if (whenNotReady !== 'MarkUnhealthy' && whenNotReady !== 'Lapse' && whenNotReady !== 'Remove') return undefined;
-  return { ttlSeconds, refreshIntervalSeconds, keyLayout: 'Dotted', whenNotReady };
+  return { ttlSeconds, refreshIntervalSeconds, keyLayout, whenNotReady };
 };
 
 const countsOf = (reports: readonly InstanceReport[]): Counts => {

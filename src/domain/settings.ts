@@ -2,7 +2,7 @@
 // for fields that it leaves out. Pure; who says what and what of it is valid is decided before.
 
 import type { ServiceRegistrationSpec, SpecDefaults } from './crd-schema.ts';
-import { isServiceName, SERVICE_NAME_RULE } from './names.ts';
+import { isServiceName, type KeyLayout, SERVICE_NAME_RULE } from './names.ts';
 import { type LabelSelector, readSelector } from './selector.ts';
 
 export type WhenNotReady = 'MarkUnhealthy' | 'Lapse' | 'Remove';
@@ -31,6 +31,7 @@ export type Settings = {
   readonly metadataFromLabels: readonly string[];
   readonly whenNotReady: WhenNotReady;
   readonly onConflict: OnConflict;
+  readonly keyLayout: KeyLayout;
   readonly suspend: boolean;
 };
 
@@ -39,7 +40,7 @@ export type Settings = {
  * value; what a namespace or a workload says is spread over them, so that the nearest word counts.
  */
 export type Defaults = SpecDefaults &
-  Pick<Settings, 'ttlSeconds' | 'refreshIntervalSeconds' | 'instanceId' | 'whenNotReady' | 'onConflict'>;
+  Pick<Settings, 'ttlSeconds' | 'refreshIntervalSeconds' | 'instanceId' | 'whenNotReady' | 'onConflict' | 'keyLayout'>;
 
 export type Resolved =
   | { readonly kind: 'valid'; readonly value: Settings }

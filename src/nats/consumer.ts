@@ -45,7 +45,7 @@ const RATE_LIMIT_BITS_PER_SECOND = 200_000_000;
  */
 export async function consume(
   context: ConsumerContext,
-  filter: string,
+  filters: readonly string[],
   signal: AbortSignal,
   events: ConsumerEvents,
 ): Promise<void> {
@@ -89,8 +89,10 @@ export async function consume(
     }
   });
   try {
-    const config = consumerConfig(name, filter, deliverSubject);
-    const endpoint = `CONSUMER.CREATE.${stream}.${name}.${filter}`;
+    const config = consumerConfig(name, filters, deliverSubject);
+    // One filter stands in the subject as well, where rights can be tied to it.
+    const place = filters.length === 1 ? `${name}.${filters[0]}` : name;
+    const endpoint = `CONSUMER.CREATE.${stream}.${place}`;
     const body = { stream_name: stream, action: 'create', config };
     const answer = await callApi(connection, endpoint, body, ended, CREATE_TIMEOUT_MS);
     if (answer.error !== undefined) refuse(answer.error, 'creating a consumer');
@@ -108,10 +110,10 @@ export async function consume(
   }
 }
 
-function consumerConfig(name: string, filter: string, deliverSubject: string) {
+function consumerConfig(name: string, filters: readonly string[], deliverSubject: string) {
   return {
     name,
-    filter_subject: filter,
+    ...(filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }),
     deliver_subject: deliverSubject,
     deliver_policy: 'last_per_subject',
     ack_policy: 'none',

@@ -1,4 +1,4 @@
-// Reads everything there is, once: the last message of every subject under a filter, in pages, no faster than the reader
+// Reads everything there is, once: the last message of every subject under some filters, in pages, no faster than the reader
 // takes them. Ends when the consumer has seen the stream as far as it reached at the time of the call.
 
 import { RegistryError, type StoredMessage } from '../writer/registry.ts';
@@ -14,7 +14,7 @@ const PAGES_AHEAD_MAX = 4;
  */
 export async function* readBack(
   context: ConsumerContext,
-  filter: string,
+  filters: readonly string[],
   lastRevision: number,
   signal: AbortSignal,
 ): AsyncGenerator<readonly StoredMessage[]> {
@@ -24,7 +24,7 @@ export async function* readBack(
     pages.end(error);
     stop.abort();
   };
-  const consuming = consume(context, filter, AbortSignal.any([signal, stop.signal]), {
+  const consuming = consume(context, filters, AbortSignal.any([signal, stop.signal]), {
     onMessage: (message, pending) => {
       pages.add(message);
       // `pending` alone may be 0 too early: on a replica that lags behind the leader.

@@ -101,10 +101,10 @@ export function createNatsRegistry(options: NatsRegistryOptions): NatsRegistry {
     return found;
   }
 
-  async function* readAll(filter: string, signal: AbortSignal) {
+  async function* readAll(filters: readonly string[], signal: AbortSignal) {
     const info = await callApi(connection, `STREAM.INFO.${stream}`, undefined, signal);
     if (info.error !== undefined) return refuse(info.error, 'reading the stream');
-    yield* readBack(context, filter, numberOf(asJson(info.reply['state'])['last_seq']), signal);
+    yield* readBack(context, filters, numberOf(asJson(info.reply['state'])['last_seq']), signal);
   }
 
   async function clockOffsetMs(signal: AbortSignal): Promise<number> {

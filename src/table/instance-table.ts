@@ -1,10 +1,19 @@
 // The table between the two loops: one row per key, its desired half edited by the reconcilers, its observed half by
 // the writer's settlements. It knows which row is due when; it knows neither Kubernetes nor NATS, and does no I/O.
+// Rows of one service and id are an instance: one pod has all of them, and they are written by one batch.
 // On a replica that does not lead, rows are kept but nothing is scheduled: the table is warm.
 
 import type { Clock } from '../clock.ts';
 import type { InstanceKey, Wish } from '../domain/instance.ts';
-import { generatedInstanceId, instanceKey, podNameInstanceId } from '../domain/names.ts';
+import {
+  formsOf,
+  generatedInstanceId,
+  instanceKey,
+  KEY_FORMS,
+  type KeyForm,
+  parseInstanceKey,
+  podNameInstanceId,
+} from '../domain/names.ts';
 import { type ObjectKey, objectKey } from '../domain/pod.ts';
 import type { InstanceReport } from '../domain/registration-status.ts';
 import { encodeInstance } from '../domain/service-instance.ts';
@@ -13,12 +22,15 @@ import { BlockedWishes, isOlder } from './blocked-wishes.ts';
 import { type DueWrite, Lanes, TICK_MS } from './lanes.ts';
 import {
   type EncodedValue,
+  isShown,
   nextStep,
   type Observed,
   type Row,
   reportOf,
   SETTLED,
+  type Step,
   sameText,
+  type Tenure,
   type WriteReason,
 } from './row.ts';
 import { RowIndex } from './row-index.ts';
@@ -54,6 +66,8 @@ export class InstanceTable {
   #leading = false;
   /** Rows whose key is seen to be ours. */
   #ours = 0;
+  /** Rows whose key has another form than the dotted one. */
+  #undotted = 0;
 
   constructor(clock: Clock, listener: TableListener) {
     this.#clock = clock;
@@ -79,9 +93,14 @@ export class InstanceTable {
     const fresh: Wish[] = [];
     const kept = new Set<Row>();
     for (const wish of wishes) {
-      const row = rows.find((candidate) => continues(candidate.wish, wish));
-      if (row === undefined) fresh.push(wish);
-      else kept.add(this.#update(row, wish));
+      const held = rows.filter((row) => continues(row.wish, wish));
+      const instanceId = (held.find(({ farewell }) => !farewell) ?? held[0])?.instanceId;
+      if (instanceId === undefined) {
+        fresh.push(wish);
+        continue;
+      }
+      for (const row of held) if (row.instanceId === instanceId) kept.add(row);
+      this.#give(instanceId, wish);
     }
     for (const row of rows) {
       if (kept.has(row)) continue;
@@ -99,37 +118,45 @@ export class InstanceTable {
     return this.#index.ofPod(pod).some((row) => !row.farewell && row.wish.registration === registration);
   }
 
-  /** The row of a pod's incarnation under a service. */
-  rowOf(pod: ObjectKey, uid: string, serviceName: string): Row | undefined {
+  /** The rows of a pod's incarnation under a service, the one people are shown first. */
+  rowsOf(pod: ObjectKey, uid: string, serviceName: string): readonly Row[] {
     const rows = this.#index.ofPod(pod);
-    return rows.find(({ wish, farewell }) => !farewell && wish.pod.uid === uid && wish.serviceName === serviceName);
+    return rows.filter(({ wish, farewell }) => !farewell && wish.pod.uid === uid && wish.serviceName === serviceName);
   }
 
-  /** Rows of a registration, farewells left out, for its status. */
+  /** Instances of a registration, farewells left out, for its status. */
   reports(registration: ObjectKey): readonly InstanceReport[] {
     const nowMs = this.#clock.monotonicMs();
     const reports: InstanceReport[] = [];
     for (const row of this.#index.ofRegistration(registration)) {
-      if (row.farewell) continue;
-      const { wish, observed } = row;
-      const owner = observed.kind === 'foreign' ? { heldBy: observed.owner } : {};
-      const { status, reason } = reportOf(row, nowMs);
-      reports.push({
-        pod: wish.pod.name,
-        instanceId: row.instanceId,
-        key: row.key,
-        status,
-        ...(reason === undefined ? {} : { reason }),
-        ...owner,
-        ready: wish.state.kind === 'live',
-        version: wish.content.version,
-        ...(wish.versionNote === undefined ? {} : { versionNote: wish.versionNote }),
-        inForce: wish,
-        sinceMs: row.report.sinceMs,
-      });
+      if (!row.farewell && isShown(row)) reports.push(this.#report(row, nowMs));
     }
     for (const { key, wish } of this.#blocked.of(registration)) reports.push(this.#blockedReport(key, wish));
     return reports;
+  }
+
+  /** Of the keys of an instance the one that is worst off counts. */
+  #report(shown: Row, nowMs: number): InstanceReport {
+    const { wish } = shown;
+    const besides = this.#besides(shown).filter(({ tenure, farewell }) => tenure === 'current' && !farewell);
+    const worst = besides.reduce(
+      (a, b) => (BADNESS[reportOf(b, nowMs).status] > BADNESS[reportOf(a, nowMs).status] ? b : a),
+      shown,
+    );
+    const { status, reason } = reportOf(worst, nowMs);
+    return {
+      pod: wish.pod.name,
+      instanceId: shown.instanceId,
+      key: status === 'Conflict' ? worst.key : shown.key,
+      status,
+      ...(reason === undefined ? {} : { reason }),
+      ...(worst.observed.kind === 'foreign' ? { heldBy: worst.observed.owner } : {}),
+      ready: wish.state.kind === 'live',
+      version: wish.content.version,
+      ...(wish.versionNote === undefined ? {} : { versionNote: wish.versionNote }),
+      inForce: wish,
+      sinceMs: worst.report.sinceMs,
+    };
   }
 
   // ---- observed half: the writer's ----
@@ -157,7 +184,7 @@ export class InstanceTable {
     for (const row of [...this.#index.all()]) {
       this.#lanes.remove(row);
       row.inFlight = false;
-      if (row.farewell || this.#unseen.has(row)) this.#remove(row);
+      if (row.farewell || row.tenure !== 'current' || this.#unseen.has(row)) this.#remove(row);
     }
   }
 
@@ -183,13 +210,14 @@ export class InstanceTable {
     const reads = this.#lanes.takeReads(limit);
     for (const row of reads) row.inFlight = true;
     const due = this.#lanes.takeWrites(limit, nowMs, mayKeep, (row) => this.#schedule(row, nowMs));
-    return { writes: due.map(takeOff), reads };
+    return { writes: this.#withBesides(due, nowMs, mayKeep).map(takeOff), reads };
   }
 
   /** At most `limit` urgent writes and nothing else, for a last batch. */
   takeUrgent(limit: number): readonly Write[] {
     const nowMs = this.#clock.monotonicMs();
-    return this.#lanes.takeUrgent(limit, nowMs, (row) => this.#schedule(row, nowMs)).map(takeOff);
+    const due = this.#lanes.takeUrgent(limit, nowMs, (row) => this.#schedule(row, nowMs));
+    return this.#withBesides(due, nowMs).map(takeOff);
   }
 
   /** At least `standing`, and known without asking every row. */
@@ -237,6 +265,7 @@ export class InstanceTable {
 
   /** The stream was read, or refused a write and said why: this is what it holds. */
   observe(row: Row, observed: Observed, nowMs = this.#clock.monotonicMs()): void {
+    const stood = row.observed.kind === 'ours';
     this.#see(row, observed);
     row.inFlight = false;
     // When to look again: at somebody else's key, and at one of ours that should have lapsed.
@@ -245,6 +274,7 @@ export class InstanceTable {
     }
     this.#schedule(row, nowMs);
     this.#noteReport(row, nowMs);
+    if (observed.kind === 'ours' && !stood) this.#letRetire(row);
   }
 
   /** Nothing of this was written: each row is decided anew, in front of those that wait already. */
@@ -271,8 +301,8 @@ export class InstanceTable {
   }
 
   /** A key of ours in the stream that nobody here wishes for: it gets its farewell. */
-  adoptOrphan(wish: Wish, instanceId: string, key: InstanceKey, observed: Observed): void {
-    const row = this.#create(wish, instanceId, key, observed);
+  adoptOrphan(wish: Wish, instanceId: string, form: KeyForm, observed: Observed): void {
+    const row = this.#create(wish, instanceId, form, observed);
     row.farewell = true;
     this.#schedule(row);
   }
@@ -281,10 +311,10 @@ export class InstanceTable {
    * A key of ours whose pod the view does not show, though it may live: kept up until its pod is decided about, which
    * `unseenPods` asks for after `holdMs`.
    */
-  adoptUnseen(wish: Wish, instanceId: string, key: InstanceKey, observed: Observed, holdMs = 0): void {
+  adoptUnseen(wish: Wish, instanceId: string, form: KeyForm, observed: Observed, holdMs = 0): void {
     const standing = observed.kind === 'ours' && observed.status !== 'UNHEALTHY';
     const state: Wish['state'] = standing ? { kind: 'live' } : { kind: 'away', reason: 'Terminating' };
-    this.#unseen.set(this.#create({ ...wish, state }, instanceId, key, observed), this.#clock.monotonicMs() + holdMs);
+    this.#unseen.set(this.#create({ ...wish, state }, instanceId, form, observed), this.#clock.monotonicMs() + holdMs);
   }
 
   /** The pods of such keys: to be decided about as soon as the view is fresh. */
@@ -303,14 +333,22 @@ export class InstanceTable {
     return held;
   }
 
-  /** The pod's key stands in the stream under another id: the row takes that, and whoever had it here another one. */
-  assign(row: Row, instanceId: string, key: InstanceKey): void {
+  /** A key of ours in the stream for a pod whose keys look otherwise by now: kept up until those stand. */
+  adoptRetiring(wish: Wish, instanceId: string, form: KeyForm, observed: Observed): void {
+    const row = this.#create(wish, instanceId, form, observed);
+    if (observed.kind === 'ours') row.refreshDueMs = observed.writtenAtMs + wish.intervalMs;
+    this.#letRetire(this.#update(row, wish, 'retiring'));
+  }
+
+  /** The pod's key stands in the stream under another id: its rows take that, and whoever had it here another one. */
+  assign(row: Row, instanceId: string): void {
     const { wish } = row;
-    const displaced = this.#index.get(key);
-    this.#remove(row);
-    if (displaced !== undefined) this.#drop(displaced);
-    this.#create(wish, instanceId, key, { kind: 'none', revision: 0 });
-    if (displaced !== undefined && !displaced.farewell) this.#claim(displaced.wish, false);
+    const displaced = this.#instance(wish.serviceName, instanceId);
+    for (const own of this.#instance(wish.serviceName, row.instanceId)) this.#remove(own);
+    for (const other of displaced) this.#drop(other);
+    this.#give(instanceId, wish);
+    const loser = displaced.find(({ farewell }) => !farewell)?.wish;
+    if (loser !== undefined) this.#claim(loser, false);
   }
 
   // ---- inside ----
@@ -332,45 +370,49 @@ export class InstanceTable {
             generatedInstanceId(wish.serviceName, wish.pod.uid, 8),
             generatedInstanceId(wish.serviceName, wish.pod.uid, 16),
           ];
-    let taken: InstanceKey | undefined;
     for (const id of ids) {
-      const key = instanceKey(wish.serviceName, id);
-      if (key === undefined) throw new RangeError(`no key for service ${wish.serviceName} and instance ${id}`);
-      const holder = this.#index.get(key);
-      if (holder === undefined) {
-        this.#create(wish, id, key, { kind: 'none', revision: 0 });
-        return;
-      }
-      if (holder.farewell) {
-        this.#hand(holder, wish);
-        return;
-      }
-      if (contest && this.#olderTakes(holder, wish)) {
-        const loser = holder.wish;
-        this.#hand(holder, wish);
-        this.#claim(loser);
-        return;
-      }
-      taken = key;
+      const rows = this.#instance(wish.serviceName, id);
+      const holder = rows.find(({ farewell }) => !farewell)?.wish;
+      if (holder !== undefined && !(contest && olderTakes(rows, holder, wish))) continue;
+      this.#give(id, wish);
+      this.#listener.onReport(wish.registration);
+      if (holder !== undefined) this.#claim(holder);
+      return;
     }
-    if (taken === undefined) return;
-    this.#blocked.add(taken, wish);
+    const last = ids.at(-1);
+    if (last === undefined) return;
+    this.#blocked.add(keyIn('Dotted', wish.serviceName, last), wish);
     this.#listener.onReport(wish.registration);
   }
 
-  /** Two pods with one id: the older has it. A generated id is not taken back from a key that already stands. */
-  #olderTakes(holder: Row, wish: Wish): boolean {
-    if (wish.instanceIdMode === 'Generated' && holder.observed.kind === 'ours') return false;
-    return isOlder(wish, holder.wish);
+  /** The id is this wish's: what its layout asks for and nothing else, whoever had it. */
+  #give(instanceId: string, wish: Wish, observedOf: (form: KeyForm) => Observed = () => NOTHING): void {
+    const rows = this.#instance(wish.serviceName, instanceId);
+    const forms = formsOf(wish.keyLayout);
+    for (const row of rows) {
+      if (!forms.includes(row.form) && !continues(row.wish, wish)) this.#farewell(row, false);
+    }
+    for (const form of forms) {
+      const row = rows.find((candidate) => candidate.form === form);
+      if (row === undefined) this.#create(wish, instanceId, form, observedOf(form));
+      else this.#update(row, wish);
+    }
+    for (const row of rows) {
+      if (forms.includes(row.form) || !continues(row.wish, wish)) continue;
+      this.#letRetire(this.#update(row, wish, row.tenure === 'current' ? 'retiring' : row.tenure));
+    }
   }
 
-  #create(wish: Wish, instanceId: string, key: InstanceKey, observed: Observed): Row {
+  #create(wish: Wish, instanceId: string, form: KeyForm, observed: Observed): Row {
     const row: Row = {
-      key,
+      key: keyIn(form, wish.serviceName, instanceId),
+      form,
       instanceId,
-      fraction: fractionOf(key),
+      // The same for all keys of an instance, so that they are due together.
+      fraction: fractionOf(keyIn('Dotted', wish.serviceName, instanceId)),
       wish,
       farewell: false,
+      tenure: 'current',
       text: textOf(wish, instanceId),
       observed,
       heartbeatMs: observed.kind === 'ours' ? observed.heartbeatMs : 0,
@@ -385,19 +427,15 @@ export class InstanceTable {
     };
     this.#index.add(row);
     if (observed.kind === 'ours') this.#ours += 1;
+    if (form !== 'Dotted') this.#undotted += 1;
     this.#schedule(row);
     this.#noteReport(row);
     this.#listener.onReport(wish.registration);
     return row;
   }
 
-  /** The key passes to another wish (a pod replaced under one name): what was observed and is in flight stays. */
-  #hand(row: Row, wish: Wish): void {
-    this.#update(row, wish);
-    this.#listener.onReport(wish.registration);
-  }
-
-  #update(row: Row, wish: Wish): Row {
+  /** The wish may be another pod's (one replaced under its name): what was observed and is in flight stays. */
+  #update(row: Row, wish: Wish, tenure: Tenure = 'current'): Row {
     const told = row.wish;
     const revived = row.farewell;
     if (told.registration !== wish.registration || told.pod.uid !== wish.pod.uid) {
@@ -412,6 +450,7 @@ export class InstanceTable {
     }
     row.wish = wish;
     row.farewell = false;
+    row.tenure = tenure;
     this.#unseen.delete(row);
     const text = textOf(wish, row.instanceId);
     row.text = sameText(text, row.text) ? row.text : text;
@@ -434,15 +473,28 @@ export class InstanceTable {
     this.#schedule(row);
   }
 
+  /** What retires of the row's instance is retired as soon as everything else of it stands. */
+  #letRetire({ wish, instanceId }: Row): void {
+    const rows = this.#instance(wish.serviceName, instanceId);
+    if (!rows.every((row) => row.tenure !== 'current' || row.farewell || stands(row))) return;
+    for (const row of rows) {
+      if (row.tenure !== 'retiring') continue;
+      row.tenure = 'retired';
+      this.#schedule(row);
+    }
+  }
+
   /** Puts the row where its next step says, or lets it go when it has none and nobody wishes for it. */
   #schedule(row: Row, nowMs = this.#clock.monotonicMs()): void {
     if (row.inFlight || !this.#index.has(row)) return;
     if (!this.#leading) {
-      if (row.farewell) this.#remove(row);
+      if (row.farewell || row.tenure !== 'current') this.#remove(row);
       return;
     }
     const step = nextStep(row, nowMs);
-    if (row.farewell && (step.kind === 'rest' || step.kind === 'wait')) {
+    const isLast = row.farewell || row.tenure !== 'current';
+    const waitsForNothing = row.farewell || row.wish.state.kind === 'away';
+    if (isLast && (step.kind === 'rest' || (step.kind === 'wait' && waitsForNothing))) {
       this.#remove(row);
       return;
     }
@@ -456,11 +508,12 @@ export class InstanceTable {
     this.#listener.onReport(row.wish.registration);
   }
 
-  #blockedReport(key: InstanceKey, wish: Wish): InstanceReport {
-    const holder = this.#index.get(key)?.wish.pod;
+  #blockedReport(dotted: InstanceKey, wish: Wish): InstanceReport {
+    const { serviceName, instanceId } = parseInstanceKey(dotted) ?? { serviceName: '', instanceId: '' };
+    const holder = this.#instance(serviceName, instanceId)[0]?.wish.pod;
     return {
       pod: wish.pod.name,
-      key,
+      key: keyIn(shownForm(wish), serviceName, instanceId),
       status: wish.state.kind === 'live' ? 'Conflict' : 'Pending',
       reason: wish.state.kind === 'live' ? 'SameInstanceId' : wish.state.reason,
       ...(holder === undefined ? {} : { heldBy: `pod ${holder.namespace}/${holder.name}` }),
@@ -470,20 +523,74 @@ export class InstanceTable {
     };
   }
 
-  /** The row goes; whoever waited for its key has it now. */
+  /** All rows under an id of a service, farewells included. */
+  #instance(serviceName: string, instanceId: string): readonly Row[] {
+    // Nearly always there is no other form, and looking for one costs more than the rest.
+    const forms = this.#undotted === 0 ? DOTTED_ALONE : KEY_FORMS;
+    return forms.flatMap((form) => this.#index.get(keyIn(form, serviceName, instanceId)) ?? []);
+  }
+
+  #besides(row: Row): readonly Row[] {
+    if (this.#undotted === 0) return NO_ROWS;
+    return this.#instance(row.wish.serviceName, row.instanceId).filter((other) => other !== row);
+  }
+
+  /** Each write with those of the other keys of its instance: of all that stand, none is older than another. */
+  #withBesides(
+    due: readonly DueWrite[],
+    nowMs: number,
+    mayKeep: (row: Row) => boolean = () => true,
+  ): readonly DueWrite[] {
+    if (this.#undotted === 0) return due;
+    const waiting = new Map(due.map((write) => [write.row, write]));
+    const writes: DueWrite[] = [];
+    for (const write of due) {
+      if (!waiting.delete(write.row)) continue;
+      writes.push(write);
+      for (const row of this.#besides(write.row)) {
+        const beside = waiting.get(row) ?? this.#besideWrite(row, nowMs, mayKeep);
+        waiting.delete(row);
+        if (beside !== undefined) writes.push(beside);
+      }
+    }
+    return writes;
+  }
+
+  #besideWrite(row: Row, nowMs: number, mayKeep: (row: Row) => boolean): DueWrite | undefined {
+    if (row.inFlight || (row.wish.state.kind === 'live' && !mayKeep(row))) return undefined;
+    const next = nextStep(row, nowMs);
+    const isRefreshed = row.wish.state.kind === 'live' && row.observed.kind === 'ours' && row.tenure === 'current';
+    const step = next.kind === 'wait' && isRefreshed ? REFRESH : next;
+    if (step.kind !== 'write' && step.kind !== 'purge') return undefined;
+    this.#lanes.remove(row);
+    return { row, step };
+  }
+
+  /** The row goes; with the last one of an instance its id is free for whoever waited for it. */
   #remove(row: Row): void {
     this.#drop(row);
-    const heir = this.#blocked.takeHeir(row.key);
-    if (heir !== undefined) this.#create(heir, row.instanceId, row.key, row.observed);
+    const { serviceName } = row.wish;
+    if (this.#instance(serviceName, row.instanceId).length > 0) return;
+    const heir = this.#blocked.takeHeir(keyIn('Dotted', serviceName, row.instanceId));
+    if (heir !== undefined) {
+      this.#give(row.instanceId, heir, (form) => (form === row.form ? row.observed : { kind: 'unknown' }));
+    }
   }
 
   #drop(row: Row): void {
     this.#lanes.remove(row);
     this.#unseen.delete(row);
-    if (this.#index.has(row) && row.observed.kind === 'ours') this.#ours -= 1;
+    if (!this.#index.has(row)) return;
+    if (row.observed.kind === 'ours') this.#ours -= 1;
+    if (row.form !== 'Dotted') this.#undotted -= 1;
     this.#index.remove(row);
   }
 }
+
+const NOTHING: Observed = { kind: 'none', revision: 0 };
+const NO_ROWS: readonly Row[] = [];
+const REFRESH: Step = { kind: 'write', reason: 'Refresh', lane: 'refresh' };
+const DOTTED_ALONE: readonly KeyForm[] = ['Dotted'];
 
 /** The same pod incarnation under the same service with the same kind of id keeps its row. */
 const continues = (held: Wish, wish: Wish): boolean =>
@@ -495,7 +602,29 @@ const readsTheSame = (a: Wish, b: Wish): boolean =>
   a.content.version === b.content.version &&
   a.ttlMs === b.ttlMs &&
   a.intervalMs === b.intervalMs &&
+  a.keyLayout === b.keyLayout &&
   a.whenNotReady === b.whenNotReady;
+
+/** Two pods with one id: the older has it. A generated id is not taken back from a key that already stands. */
+const olderTakes = (rows: readonly Row[], holder: Wish, wish: Wish): boolean => {
+  if (wish.instanceIdMode === 'Generated' && rows.some(({ observed }) => observed.kind === 'ours')) return false;
+  return isOlder(wish, holder);
+};
+
+const keyIn = (form: KeyForm, serviceName: string, instanceId: string): InstanceKey => {
+  const key = instanceKey(serviceName, instanceId, form);
+  if (key === undefined) throw new RangeError(`no key for service ${serviceName} and instance ${instanceId}`);
+  return key;
+};
+
+/** The form of the key that people are shown for an instance. */
+const shownForm = ({ keyLayout }: Wish): KeyForm => formsOf(keyLayout)[0];
+
+/** The key is as its wish will have it. */
+const stands = ({ observed, wish }: Row): boolean =>
+  observed.kind === 'ours' && (wish.state.kind === 'away' || observed.status !== 'UNHEALTHY');
+
+const BADNESS = { ACTIVE: 0, STANDBY: 0, UNHEALTHY: 1, Pending: 2, Conflict: 3 } as const;
 
 /** The row is under way from now on, with what it wants at this moment. */
 const takeOff = ({ row, step }: DueWrite): Write => {

@@ -1,8 +1,9 @@
 // One key of the registry: what should be there (the wish), what was last seen to be there (observed), and the next
 // step that brings the two together. The step is a pure function of the row and the time; the table schedules it and
-// the writer takes it.
+// the writer takes it. An instance has one row per key of its layout, and, while that changes, rows that retire.
 
 import type { InstanceKey, InstanceStatus, Wish } from '../domain/instance.ts';
+import { formsOf, type KeyForm } from '../domain/names.ts';
 import type { InstanceReport } from '../domain/registration-status.ts';
 import type { Revision } from '../writer/registry.ts';
 import type { Timed } from './timing-wheel.ts';
@@ -31,6 +32,12 @@ export type Observed =
 /** The JSON value without its heartbeat: `head + lastHeartbeat + tail`. */
 export type EncodedValue = { readonly head: string; readonly tail: string };
 
+/**
+ * `retiring`: its layout is not in force any more, and it is kept up until the keys of the one that is stand.
+ * `retired`: they do, and it is left to lapse. Either gets its farewell when the pod goes.
+ */
+export type Tenure = 'current' | 'retiring' | 'retired';
+
 /** A row's part of `InstanceReport`, with the wall ms of its last change. */
 export type RowReport = {
   readonly status: InstanceReport['status'];
@@ -49,12 +56,14 @@ export type WriteReason =
 
 export interface Row extends Timed<Row> {
   readonly key: InstanceKey;
+  readonly form: KeyForm;
   readonly instanceId: string;
   /** Place in the refresh interval, [0, 1). */
   readonly fraction: number;
   wish: Wish;
   /** Nobody wishes for this key any more; the row goes when nothing is left to do. */
   farewell: boolean;
+  tenure: Tenure;
   /** The value as it should read now (status included), without the heartbeat. */
   text: EncodedValue;
   observed: Observed;
@@ -69,6 +78,10 @@ export interface Row extends Timed<Row> {
   /** What people are told of the row, so that a change can be noticed and dated. */
   report: RowReport;
 }
+
+/** Of the rows of an instance the one that people are told of. */
+export const isShown = ({ form, tenure, wish }: Row): boolean =>
+  tenure === 'current' && form === formsOf(wish.keyLayout)[0];
 
 /** `wishedAtMs` of a row whose wish was written as it is. */
 export const SETTLED = -1;
@@ -91,11 +104,14 @@ export type Step =
  *   away, Mark..  | read    | rest            | ACTIVE: write UNHEALTHY; else rest     | rest
  *   away, Lapse   | read    | rest            | wait for the lapse                     | rest
  *   away, Remove  | read    | rest            | purge                                  | rest
+ *
+ * A live row that retires is refreshed while its key stands as ours, one that is retired waits for the lapse.
  */
 export const nextStep = (row: Row, nowMs: number): Step => {
   const { observed, wish } = row;
   if (observed.kind === 'unknown') return { kind: 'read' };
-  if (wish.state.kind === 'live') return liveStep(row, observed, nowMs);
+  if (wish.state.kind === 'live')
+    return row.tenure === 'current' ? liveStep(row, observed, nowMs) : tailStep(row, nowMs);
   if (observed.kind !== 'ours') return { kind: 'rest' };
   const lapsesAtMs = Math.max(observed.writtenAtMs + observed.ttlMs + LAPSE_SLACK_MS, row.refreshDueMs);
   const untilLapse: Step = nowMs < lapsesAtMs ? { kind: 'wait', untilMs: lapsesAtMs } : { kind: 'read' };
@@ -126,6 +142,18 @@ const liveStep = (row: Row, observed: Exclude<Observed, { kind: 'unknown' }>, no
         : { kind: 'wait', untilMs: refreshDueMs };
     }
   }
+};
+
+/** Not rewritten for a change: with a longer TTL it would stand for longer beside its successor. */
+const tailStep = ({ observed, refreshDueMs, tenure }: Row, nowMs: number): Step => {
+  if (observed.kind !== 'ours' || observed.status === 'UNHEALTHY') return { kind: 'rest' };
+  if (tenure === 'retired') {
+    const lapsesAtMs = observed.writtenAtMs + observed.ttlMs + LAPSE_SLACK_MS;
+    return nowMs < lapsesAtMs ? { kind: 'wait', untilMs: lapsesAtMs } : { kind: 'rest' };
+  }
+  return refreshDueMs <= nowMs
+    ? { kind: 'write', reason: 'Refresh', lane: 'refresh' }
+    : { kind: 'wait', untilMs: refreshDueMs };
 };
 
 /** A key is gone at most this long after its TTL ran out: 340 ms measured, and some air. */

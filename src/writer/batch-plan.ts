@@ -1,6 +1,7 @@
 // From the writes the table hands out to the messages of a batch: subject, headers, the value with its heartbeat.
 // Pure but for the text it encodes. One batch is the lock's renewal and at most 499 keys.
 
+import { KEY_PREFIX } from '../domain/names.ts';
 import { formatTimestamp, type HeartbeatOffset, instanceHeaders } from '../domain/service-instance.ts';
 import type { Write } from '../table/instance-table.ts';
 import type { BatchMessage, Revision } from './registry.ts';
@@ -44,7 +45,13 @@ export const planKey = (write: Write, context: PlanContext): KeyMessage => {
 
 export const subjectOf = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
 
-/** All instance keys of the bucket in the dotted layout. */
-export const instanceFilter = (bucket: string): string => `$KV.${bucket}.service-instances.>`;
+/**
+ * All instance keys of the bucket, whatever layout is or was in force. The keys that are one token stand among keys of
+ * others, which no filter can leave out.
+ */
+export const instanceFilters = (bucket: string): readonly string[] => [
+  `$KV.${bucket}.${KEY_PREFIX}.>`,
+  `$KV.${bucket}.*`,
+];
 
 const NO_BODY = new Uint8Array(0);

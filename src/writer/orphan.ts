@@ -2,13 +2,18 @@
 // message into a wish to say farewell, from what the value and its owner header tell.
 
 import type { InstanceKey, Wish } from '../domain/instance.ts';
-import { parseInstanceKey } from '../domain/names.ts';
+import { type KeyForm, parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
 import { parseInstance, parseOwner } from '../domain/service-instance.ts';
 import type { WhenNotReady } from '../domain/settings.ts';
 import type { StoredMessage } from './registry.ts';
 
-export type Orphan = { readonly wish: Wish; readonly instanceId: string; readonly key: InstanceKey };
+export type Orphan = {
+  readonly wish: Wish;
+  readonly instanceId: string;
+  readonly key: InstanceKey;
+  readonly form: KeyForm;
+};
 
 /** Undefined for what is not ours, or cannot be read as a value of ours: that is left to lapse. */
 export const orphanOf = (
@@ -26,11 +31,13 @@ export const orphanOf = (
   return {
     instanceId: parts.instanceId,
     key: parts.key,
+    form: parts.form,
     wish: {
       pod: { namespace: owner.namespace, name: owner.name, uid: owner.uid },
       registration: objectKey(owner.namespace, parts.serviceName),
       serviceName: parts.serviceName,
       instanceIdMode: 'Generated',
+      keyLayout: parts.form,
       whenNotReady: whenNotReady(owner.namespace, parts.serviceName),
       adopt: false,
       ttlMs: Math.max(ttlMs, 1_000),

@@ -7,7 +7,7 @@ import { parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
 import { parseOwner } from '../domain/service-instance.ts';
 import type { Observed, Row } from '../table/row.ts';
-import { instanceFilter, subjectOf } from './batch-plan.ts';
+import { instanceFilters, subjectOf } from './batch-plan.ts';
 import { judgeContext } from './commit.ts';
 import type { WriterContext } from './context.ts';
 import { judge } from './judge.ts';
@@ -43,7 +43,7 @@ export const takeOver = async (
   const judged = new Map<InstanceKey, Judged>();
   const strays = new Map<InstanceKey, StoredMessage>();
   let keys = 0;
-  for await (const page of context.registry.readBack(instanceFilter(bucket), signal)) {
+  for await (const page of context.registry.readBack(instanceFilters(bucket), signal)) {
     for (let start = 0; start < page.length; start += SLICE) {
       for (const message of page.slice(start, start + SLICE)) {
         const key = parseInstanceKey(message.subject.slice(`$KV.${bucket}.`.length))?.key;
@@ -142,19 +142,22 @@ const keepIds = (
     const parts = parseInstanceKey(message.subject.slice(`$KV.${context.bucket}.`.length));
     const owner = parseOwner(message.headers['Rollcall-Owner'] ?? '');
     if (parts === undefined || owner === undefined || ownerUidOf(message, context.operatorId) === undefined) continue;
-    const row = context.table.rowOf(objectKey(owner.namespace, owner.name), owner.uid, parts.serviceName);
+    const rows = context.table.rowsOf(objectKey(owner.namespace, owner.name), owner.uid, parts.serviceName);
+    const [row] = rows;
     const pod = `${parts.serviceName}/${owner.uid}`;
     if (row === undefined || row.wish.instanceIdMode !== 'Generated' || settled.has(pod)) continue;
     settled.add(pod);
-    const known = judged.get(row.key);
-    const standsAlready = known?.uid === owner.uid && known.observed.kind === 'ours';
-    if (row.key !== parts.key && !standsAlready) context.table.assign(row, parts.instanceId, parts.key);
+    const standsAlready = rows.some(({ key }) => {
+      const known = judged.get(key);
+      return known?.uid === owner.uid && known.observed.kind === 'ours';
+    });
+    if (row.instanceId !== parts.instanceId && !standsAlready) context.table.assign(row, parts.instanceId);
   }
 };
 
 /**
  * Keys of ours whose pods are not in the view get their farewell; or are kept up, while the view is old, or while they
- * are so many that the view may be wrong.
+ * are so many that the view may be wrong. Those of pods whose keys have another layout by now retire.
  */
 const adoptOrphans = (
   context: WriterContext,
@@ -166,16 +169,21 @@ const adoptOrphans = (
   for (const message of strays.values()) {
     const orphan = orphanOf(message, context.bucket, context.operatorId, context.whenNotReady);
     if (orphan === undefined || table.get(orphan.key) !== undefined) continue;
-    found.push({ orphan, observed: judge(message, orphan.wish.pod, judgeContext(context, term)) });
+    const observed = judge(message, orphan.wish.pod, judgeContext(context, term));
+    const { pod, serviceName } = orphan.wish;
+    const rows = table.rowsOf(objectKey(pod.namespace, pod.name), pod.uid, serviceName);
+    const successor = rows.find(({ instanceId }) => instanceId === orphan.instanceId)?.wish;
+    if (successor === undefined) found.push({ orphan, observed });
+    else table.adoptRetiring(successor, orphan.instanceId, orphan.form, observed);
   }
   const living = found.filter(({ observed }) => observed.kind === 'ours' && observed.status !== 'UNHEALTHY').length;
   const braked = brakeHolds(living, living + table.ours);
   if (braked) log.error({ keys: living }, 'so many keys are of pods that are not to be seen that they are held');
   const hold = braked || !context.fresh();
   for (const { orphan, observed } of found) {
-    const { wish, instanceId, key } = orphan;
-    if (hold) table.adoptUnseen(wish, instanceId, key, observed, braked ? CONFIRM_AFTER_MS : 0);
-    else table.adoptOrphan(wish, instanceId, key, observed);
+    const { wish, instanceId, form } = orphan;
+    if (hold) table.adoptUnseen(wish, instanceId, form, observed, braked ? CONFIRM_AFTER_MS : 0);
+    else table.adoptOrphan(wish, instanceId, form, observed);
   }
   return hold ? { orphans: 0, held: found.length } : { orphans: found.length, held: 0 };
 };

@@ -40,7 +40,7 @@ export function registryContract(name: string, makeRegistry: () => Promise<Regis
     const key = (instance: string | number) => `$KV.${it.bucket}.service-instances.service.${instance}`;
     const commit = (...messages: BatchMessage[]) => it.run(it.registry.commit(messages, signal));
     const read = async (subject: string) => (await it.run(it.registry.read([subject], signal)))[0];
-    const readBack = (filter: string) => it.run(collect(it.registry.readBack(filter, signal)));
+    const readBack = (...filters: string[]) => it.run(collect(it.registry.readBack(filters, signal)));
     const follow = (subject: string) => {
       const seen: StoredMessage[] = [];
       const ended = it.registry.follow(subject, (message) => seen.push(message), signal);
@@ -226,6 +226,14 @@ export function registryContract(name: string, makeRegistry: () => Promise<Regis
         ]);
       });
 
+      test('back: under several filters, as one, in the order of revisions', async () => {
+        const oneToken = `$KV.${it.bucket}.service-instances_service_1`;
+        await commit(put(lock(), 0), put(oneToken, 0), put(key(1), 0), put(`${oneToken}x`, 0));
+        await it.run(it.putByStranger('deeper.key', '{}'));
+        const pages = await readBack(`$KV.${it.bucket}.service-instances.>`, `$KV.${it.bucket}.*`);
+        expect(pages.flat().map(({ subject }) => subject)).toEqual([oneToken, key(1), `${oneToken}x`]);
+      });
+
       test('back: 2,500 subjects in pages of at most 1,000, in the order of revisions', async () => {
         for (const start of [0, 1_000, 2_000]) {
           const length = Math.min(1_000, 2_500 - start);
@@ -244,7 +252,7 @@ export function registryContract(name: string, makeRegistry: () => Promise<Regis
       test('back: the reader may leave early', async () => {
         await commit(...Array.from({ length: 500 }, (_, i) => put(key(i), 0)));
         const leaving = async () => {
-          for await (const page of it.registry.readBack(`$KV.${it.bucket}.>`, signal)) return page.length;
+          for await (const page of it.registry.readBack([`$KV.${it.bucket}.>`], signal)) return page.length;
           return 0;
         };
         expect(await it.run(leaving())).toBeGreaterThan(0);

@@ -222,7 +222,7 @@ describe('a bucket that exists', () => {
     expect((await registry.commit([put(`$KV.${bucket}.a`, 0)], signal)).kind).toBe('retry');
     await expect(registry.read([`$KV.${bucket}.a`], signal)).rejects.toMatchObject({ kind: 'missing' });
     const drain = async () => {
-      for await (const _page of registry.readBack(`$KV.${bucket}.>`, signal));
+      for await (const _page of registry.readBack([`$KV.${bucket}.>`], signal));
     };
     await expect(drain()).rejects.toMatchObject({ kind: 'missing' });
     expect((await inspect({ bucket, bucketPolicy: 'Verify' })).report.kind).toBe('missing');

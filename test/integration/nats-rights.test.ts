@@ -54,7 +54,7 @@ test('rollcall can write, read back and follow, once rollcall-setup has made the
   expect(await registry.commit([put(lock, 0), put(key, 0)], signal)).toMatchObject({ kind: 'committed' });
   expect((await registry.read([lock, key], signal)).map((message) => message?.subject)).toEqual([lock, key]);
   const readBack: string[] = [];
-  for await (const page of registry.readBack(`$KV.${bucket}.service-instances.>`, signal)) {
+  for await (const page of registry.readBack([`$KV.${bucket}.service-instances.>`, `$KV.${bucket}.*`], signal)) {
     readBack.push(...page.map(({ subject }) => subject));
   }
   expect(readBack).toEqual([key]);

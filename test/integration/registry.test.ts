@@ -192,7 +192,7 @@ describe('rights', () => {
     const revision = revisionOf(await registry.commit([put(lock, 0), put(key, 0)], signal));
     expect(await registry.readRevision(revision, signal)).toBeDefined();
     const keys = [];
-    for await (const page of registry.readBack(`$KV.${bucket}.service-instances.>`, signal)) keys.push(...page);
+    for await (const page of registry.readBack([`$KV.${bucket}.service-instances.>`], signal)) keys.push(...page);
     expect(keys.length).toBe(1);
     await waitFor('the follower', () => followed.length === 1);
 
@@ -314,7 +314,7 @@ test('a cluster: three replicas, and writes survive the loss of the leader', asy
     'the keys to be read back',
     async () => {
       const messages = [];
-      for await (const page of registry.readBack('$KV.replicated.>', signal)) messages.push(...page);
+      for await (const page of registry.readBack(['$KV.replicated.>'], signal)) messages.push(...page);
       return messages;
     },
     { deadlineMs: 30_000 },

@@ -16,6 +16,7 @@ export const someDefaults: Defaults = {
   instanceId: 'Generated',
   whenNotReady: 'MarkUnhealthy',
   onConflict: 'Yield',
+  keyLayout: 'Dotted',
 };
 
 /** A Ready pod `trading/trading-1` with label `app: trading`, one container with one port. */
@@ -79,7 +80,7 @@ export const aRegistration = ({ settings, problem, ...view }: RegistrationOption
     metadataFromLabels: [],
     whenNotReady: 'MarkUnhealthy',
     onConflict: 'Yield',
-
+    keyLayout: 'Dotted',
     suspend: false,
     ...settings,
   };

@@ -109,11 +109,15 @@ export class FakeRegistry implements Registry {
     return this.#stream.at(revision);
   }
 
-  async *readBack(filter: string, signal: AbortSignal): AsyncGenerator<readonly StoredMessage[]> {
+  async *readBack(filters: readonly string[], signal: AbortSignal): AsyncGenerator<readonly StoredMessage[]> {
     let seenRevision = 0;
     for (;;) {
       await this.#roundTrip(signal);
-      const rest = this.#stream.messages(filter).filter(({ revision }) => revision > seenRevision);
+      const rest = this.#stream
+        .messages()
+        .filter(
+          ({ subject, revision }) => revision > seenRevision && filters.some((filter) => matches(filter, subject)),
+        );
       const page = rest.slice(0, PAGE_MESSAGES_MAX);
       seenRevision = page.at(-1)?.revision ?? seenRevision;
       if (page.length > 0) yield page;

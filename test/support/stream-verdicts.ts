@@ -21,7 +21,8 @@ export type Lapse = {
 const FIELDS = 'serviceName,instanceId,version,status,lastHeartbeat,stickyActiveGroup,metadata';
 const HEARTBEAT = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}(Z|[+-]\d\d:\d\d)$/;
 const VERSION = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
-const KEY = /^service-instances\.([a-z][a-z0-9-]{1,62}[a-z0-9])\.([a-zA-Z0-9][a-zA-Z0-9_-]{0,99})$/;
+/** One separator throughout: a dot, an underscore or two. */
+const KEY = /^service-instances(\.|__?)([a-z][a-z0-9-]{1,62}[a-z0-9])\1([a-zA-Z0-9][a-zA-Z0-9_-]{0,99})$/;
 const REASONS = [
   'Registered',
   'Refresh',
@@ -69,7 +70,7 @@ export const malformed = (record: readonly Sighting[]): readonly string[] =>
   });
 
 const flaw = ({ key = '', body, value, headers }: Sighting): string | undefined => {
-  const [, serviceName, instanceId] = KEY.exec(key) ?? [];
+  const [, , serviceName, instanceId] = KEY.exec(key) ?? [];
   if (serviceName === undefined || serviceName.includes('--')) return `no key of the grammar: ${key}`;
   if (value === undefined) return `no instance: ${body.slice(0, 120)}`;
   // The bytes: what was parsed has the order of whoever parses.
@@ -137,7 +138,7 @@ export const stalledHeartbeats = (record: readonly Sighting[]): readonly string[
   return found;
 };
 
-/** I3: never two live keys of one service for one pod. */
+/** I3: never two live keys of one layout and service for one pod. */
 export const doubledKeys = (record: readonly Sighting[]): readonly string[] => {
   const live = new Map<string, string>();
   const found: string[] = [];
@@ -148,7 +149,8 @@ export const doubledKeys = (record: readonly Sighting[]): readonly string[] => {
       for (const [owner, held] of live) if (held === key) live.delete(owner);
       continue;
     }
-    const owner = `${key.split('.')[1]}/${sighting.podUid}`;
+    const [, separator, serviceName] = KEY.exec(key) ?? [];
+    const owner = `${separator} ${serviceName}/${sighting.podUid}`;
     const held = live.get(owner);
     if (held !== undefined && held !== key) found.push(`${place(sighting)}: the pod has ${held} as well (I3)`);
     live.set(owner, key);
@@ -159,7 +161,7 @@ export const doubledKeys = (record: readonly Sighting[]): readonly string[] => {
 /** I7: nothing of ours on a subject that is neither an instance nor our lock. */
 export const strayWrites = (record: readonly Sighting[]): readonly string[] =>
   record
-    .filter((sighting) => isOurs(sighting) && !sighting.key?.startsWith('service-instances.'))
+    .filter((sighting) => isOurs(sighting) && !KEY.test(sighting.key ?? ''))
     .filter(({ subject }) => !/^\$ROLLCALL\.[^.]+\.[^.]+\.(lock|replica\..+)$/.test(subject))
     .map((sighting) => `${place(sighting)}: not a subject of ours (I7)`);
 

@@ -17,6 +17,7 @@ export const aWish = ({ version = '1.4.2', podName = 'trading-1', ...wish }: Wis
     registration: objectKey('trading', serviceName),
     serviceName,
     instanceIdMode: 'Generated',
+    keyLayout: 'Dotted',
     whenNotReady: 'MarkUnhealthy',
     adopt: false,
     ttlMs: 30_000,
@@ -62,10 +63,12 @@ export const aRow = (wish: Wish, observed: Observed, more: Partial<Row> = {}): R
   if (key === undefined) throw new Error('the builder makes no key of this service name');
   return {
     key,
+    form: 'Dotted',
     instanceId: 'trading-service-1',
     fraction: 0.5,
     wish,
     farewell: false,
+    tenure: 'current',
     text: encodeInstance(wish.content, 'trading-service-1', wish.state.kind === 'live' ? 'ACTIVE' : 'UNHEALTHY'),
     observed,
     heartbeatMs: 0,

@@ -9,6 +9,7 @@ import {
   instanceKey,
   isInstanceId,
   isServiceName,
+  KEY_FORMS,
   parseInstanceKey,
   podNameInstanceId,
 } from '../../../src/domain/names.ts';
@@ -18,17 +19,23 @@ import { imageTag, normaliseVersion, resolveVersion } from '../../../src/domain/
 import { aPod } from '../../support/builders.ts';
 import { anyText, podName, serviceName, uid } from './arbitraries.ts';
 
-const KEY = /^service-instances\.[a-z][a-z0-9-]{1,62}[a-z0-9]\.[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}$/;
+const KEYS = {
+  Dotted: /^service-instances\.[a-z][a-z0-9-]{1,62}[a-z0-9]\.[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}$/,
+  Underscore: /^service-instances_[a-z][a-z0-9-]{1,62}[a-z0-9]_[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}$/,
+  DoubleUnderscore: /^service-instances__[a-z][a-z0-9-]{1,62}[a-z0-9]__[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}$/,
+};
+const form = fc.constantFrom(...KEY_FORMS);
+const instanceId = fc.stringMatching(/^[a-zA-Z0-9][a-zA-Z0-9_-]{0,99}$/);
 const VERSION = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
 
 test('a key exists for two texts exactly when both fit, and is then one subject token each', () => {
   fc.assert(
-    fc.property(fc.oneof(serviceName, anyText), fc.oneof(podName, anyText), (name, id) => {
-      const key = instanceKey(name, id);
+    fc.property(fc.oneof(serviceName, anyText), fc.oneof(instanceId, anyText), form, (name, id, look) => {
+      const key = instanceKey(name, id, look);
       expect(key !== undefined).toBe(isServiceName(name) && isInstanceId(id));
       if (key === undefined) return;
-      expect(key).toMatch(KEY);
-      expect(parseInstanceKey(key)).toEqual({ key, serviceName: name, instanceId: id });
+      expect(key).toMatch(KEYS[look]);
+      expect(parseInstanceKey(key)).toEqual({ key, form: look, serviceName: name, instanceId: id });
     }),
   );
 });
@@ -38,11 +45,14 @@ test('only what makes a key again is read as one', () => {
     fc.property(
       fc.oneof(
         anyText,
-        anyText.map((text) => `service-instances.web.${text}`),
+        fc
+          .tuple(fc.constantFrom('.', '_', '__'), fc.constantFrom('.', '_', '__'), anyText)
+          .map(([a, b, text]) => `service-instances${a}web${b}${text}`),
+        fc.stringMatching(/^service-instances[._]{1,3}[ab_.-]{0,6}[._]{1,3}[ab_.-]{0,6}$/),
       ),
       (text) => {
         const parsed = parseInstanceKey(text);
-        if (parsed !== undefined) expect(instanceKey(parsed.serviceName, parsed.instanceId)).toBe(text);
+        if (parsed !== undefined) expect(instanceKey(parsed.serviceName, parsed.instanceId, parsed.form)).toBe(text);
       },
     ),
   );

@@ -1,10 +1,11 @@
 // Judges a world by the invariants of the registry, from the raw log of the stream and the truth about the pods. It
 // knows nothing of how the operator works, and looks at every message exactly once.
 
+import { formsOf, type KeyForm, type ParsedKey, parseInstanceKey } from '../../../src/domain/names.ts';
 import { refusals } from '../../support/strict-readers.ts';
 import { BUCKET, OPERATOR_ID, type World } from './world.ts';
 
-const PREFIX = `$KV.${BUCKET}.service-instances.`;
+const PREFIX = `$KV.${BUCKET}.`;
 export const LOCK = `$ROLLCALL.${BUCKET}.${OPERATOR_ID}.lock`;
 /** I2: 2 s, and up to 8 s without a leader after a crash. */
 const FAREWELL_MS = 10_000;
@@ -19,6 +20,7 @@ const EXPIRY_MS = 500;
 const SHORT_TTL_MS = 15_000;
 
 type Live = {
+  readonly key: ParsedKey;
   readonly uid: string;
   readonly status: string;
   readonly atMs: number;
@@ -64,9 +66,9 @@ export class Judge {
   checkConverged(): void {
     this.check();
     for (const pod of this.#world.livingPods) {
-      const live = [...this.#live.values()].filter(({ uid }) => uid === pod.uid);
-      if (this.#world.wants(pod) && !live.some(({ status }) => status === 'ACTIVE')) {
-        throw new Error(`I9: pod ${pod.name} is Ready and has no ACTIVE key`);
+      const missing = this.#forms.filter((form) => !this.#isActive(pod.uid, form));
+      if (this.#world.wants(pod) && missing.length > 0) {
+        throw new Error(`I9: pod ${pod.name} is Ready and has no ACTIVE key in form ${missing.join(' and ')}`);
       }
     }
     const status = this.#world.api.get('ServiceRegistration', 'default', 'web')?.['status'];
@@ -104,7 +106,8 @@ export class Judge {
       return;
     }
     if (term !== this.#term) throw new Error(`I6: a message of term ${term} in term ${this.#term}`);
-    if (!message.subject.startsWith(PREFIX)) throw new Error(`I7: ${message.subject} is not ours to write`);
+    const key = parseSubject(message.subject);
+    if (key === undefined) throw new Error(`I7: ${message.subject} is not ours to write`);
     if (message.operation !== 'PUT') {
       this.#live.delete(message.subject);
       this.#forgetHeartbeat(message.subject);
@@ -128,7 +131,7 @@ export class Judge {
     const calm = atMs - Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs) > FAREWELL_MS;
     if (value.status === 'ACTIVE' && !this.#world.wants(pod) && calm)
       throw new Error(`I2: dead pod ${pod.name} was refreshed`);
-    this.#live.set(message.subject, { uid, status: value.status, atMs, ttlMs: message.ttlSeconds * 1_000 });
+    this.#live.set(message.subject, { key, uid, status: value.status, atMs, ttlMs: message.ttlSeconds * 1_000 });
   }
 
   /** I1: the key of a pod that is Ready, and was seen to be, does not lapse. */
@@ -141,8 +144,8 @@ export class Judge {
     const pod = this.#world.pods.get(live.uid);
     if (pod === undefined || !this.#world.wants(pod) || atMs - this.#world.wantsSinceMs(pod) < READY_FOR_MS) return;
     if (this.#isExcused(live, atMs)) return;
-    // A change of ids leaves the old key behind, to lapse.
-    if ([...this.#live.values()].some(({ uid, status }) => uid === live.uid && status === 'ACTIVE')) return;
+    // A change of ids or of the layout leaves the old key behind, to lapse.
+    if (!this.#forms.includes(live.key.form) || this.#isActive(live.uid, live.key.form)) return;
     const sinceMs = this.#world.wantsSinceMs(pod);
     // A pod that became Ready while nobody could see it may have been said UNHEALTHY before, and lapses for it.
     const unseen = this.blind.some(
@@ -188,6 +191,17 @@ export class Judge {
     }
   }
 
+  /** What the keys of an instance look like by now. */
+  get #forms(): readonly KeyForm[] {
+    return formsOf(this.#world.spec?.keyLayout ?? 'Dotted');
+  }
+
+  #isActive(uid: string, form: KeyForm): boolean {
+    return [...this.#live.values()].some(
+      (live) => live.uid === uid && live.key.form === form && live.status === 'ACTIVE',
+    );
+  }
+
   /** When every replica has seen the last change of the spec. */
   get #specSeenAtMs(): number {
     const changedAtMs = this.#world.specChangedAtMs;
@@ -199,12 +213,18 @@ export class Judge {
 
   #oneKeyPerPod(): void {
     const owners = new Set<string>();
-    for (const [subject, { uid, status, atMs }] of this.#live) {
+    for (const [subject, { key, uid, status, atMs }] of this.#live) {
       if (status !== 'ACTIVE') continue;
-      // A change of ids leaves the old key behind, to lapse.
+      // A change of ids or of the layout leaves the old key behind, to lapse.
       if (atMs < this.#specSeenAtMs + FAREWELL_MS) continue;
-      if (owners.has(uid)) throw new Error(`I3: pod ${uid} has a second live key ${subject}`);
-      owners.add(uid);
+      const owner = `${key.form} ${uid}`;
+      if (owners.has(owner)) throw new Error(`I3: pod ${uid} has a second live key ${subject}`);
+      owners.add(owner);
+      const kept = !this.#forms.includes(key.form) && atMs > this.disturbedUntilMs && this.#foreign.size === 0;
+      if (kept) throw new Error(`I3: ${subject} is not of the layout in force and is refreshed`);
     }
   }
 }
+
+const parseSubject = (subject: string): ParsedKey | undefined =>
+  subject.startsWith(PREFIX) ? parseInstanceKey(subject.slice(PREFIX.length)) : undefined;

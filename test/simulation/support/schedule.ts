@@ -187,6 +187,7 @@ const otherSpec = (random: Random): Spec => {
     whenNotReady: pick(random, ['MarkUnhealthy', 'MarkUnhealthy', 'Lapse', 'Remove'] as const),
     instanceId: random() < 0.8 ? 'Generated' : 'PodName',
     onConflict: random() < 0.8 ? 'Yield' : 'Adopt',
+    keyLayout: random() < 0.5 ? 'Dotted' : pick(random, ['Underscore', 'DoubleUnderscore'] as const),
     suspend: random() < 0.1,
     metadata: random() < 0.5 ? {} : { team: `team-${Math.floor(random() * 3)}` },
   };

@@ -2,6 +2,7 @@
 // It offers what a cluster and its faults do, and remembers the truth about pods that the judge compares with.
 
 import type { Random } from '../../../src/clock.ts';
+import type { KeyLayout } from '../../../src/domain/names.ts';
 import { parseOffset } from '../../../src/domain/service-instance.ts';
 import { createCluster } from '../../../src/kubernetes/cluster-writer.ts';
 import { EventRecorder } from '../../../src/kubernetes/event-recorder.ts';
@@ -35,6 +36,7 @@ export type Spec = {
   readonly whenNotReady: 'MarkUnhealthy' | 'Lapse' | 'Remove';
   readonly instanceId: 'Generated' | 'PodName';
   readonly onConflict: 'Yield' | 'Adopt';
+  readonly keyLayout: KeyLayout;
   readonly suspend: boolean;
   readonly metadata: Readonly<Record<string, string>>;
 };
@@ -45,6 +47,7 @@ export const PLAIN: Spec = {
   whenNotReady: 'MarkUnhealthy',
   instanceId: 'Generated',
   onConflict: 'Yield',
+  keyLayout: 'Dotted',
   suspend: false,
   metadata: {},
 };

@@ -29,6 +29,7 @@ test('a Ready pod under one registration, whole', () => {
         registration: 'trading/trading-service',
         serviceName: 'trading-service',
         instanceIdMode: 'Generated',
+        keyLayout: 'Dotted',
         whenNotReady: 'MarkUnhealthy',
         adopt: false,
         ttlMs: 30_000,

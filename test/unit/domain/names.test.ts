@@ -6,10 +6,13 @@ import { describe, expect, test } from 'vitest';
 import { specSchema } from '../../../src/domain/crd-schema.ts';
 import { hashHex } from '../../../src/domain/hash.ts';
 import {
+  formsOf,
   generatedInstanceId,
   instanceKey,
   isInstanceId,
   isServiceName,
+  KEY_FORMS,
+  type KeyLayout,
   parseInstanceKey,
   podNameInstanceId,
 } from '../../../src/domain/names.ts';
@@ -43,13 +46,35 @@ describe('instance ids of the conformance table', () => {
     expect(isInstanceId(id)).toBe(true);
     const key = instanceKey('trading-service', id);
     expect(key).toBe(`service-instances.trading-service.${id}`);
-    expect(parseInstanceKey(key ?? '')).toEqual({ key, serviceName: 'trading-service', instanceId: id });
+    for (const form of KEY_FORMS) {
+      const written = instanceKey('trading-service', id, form) ?? '';
+      expect(parseInstanceKey(written)).toEqual({
+        key: written,
+        form,
+        serviceName: 'trading-service',
+        instanceId: id,
+      });
+    }
   });
 
   test.each(names.instanceId.refuse)('%j is refused', (id) => {
     expect(isInstanceId(id)).toBe(false);
     expect(instanceKey('trading-service', id)).toBeUndefined();
-    expect(parseInstanceKey(`service-instances.trading-service.${id}`)).toBeUndefined();
+    for (const separator of ['.', '_', '__']) {
+      const text = `service-instances${separator}trading-service${separator}${id}`;
+      expect(parseInstanceKey(text)?.instanceId).not.toBe(id);
+      expect(instanceKey('trading-service', id, 'Underscore')).toBeUndefined();
+    }
+  });
+});
+
+describe('layouts', () => {
+  test.each<[KeyLayout, readonly string[]]>([
+    ['Dotted', ['service-instances.web-shop.a_b']],
+    ['Underscore', ['service-instances.web-shop.a_b', 'service-instances_web-shop_a_b']],
+    ['DoubleUnderscore', ['service-instances__web-shop__a_b']],
+  ])('%s', (layout, keys) => {
+    expect(formsOf(layout).map((form) => instanceKey('web-shop', 'a_b', form))).toEqual(keys);
   });
 });
 
@@ -60,7 +85,15 @@ describe('keys that are not ours', () => {
     'service-instances.trading-service',
     'service-instances.trading-service.a.b',
     'service-instances..a',
-    'service-instances_trading-service_a',
+    'service-instances_trading-service__a',
+    'service-instances__trading-service_a',
+    'service-instances__trading-service___a',
+    'service-instances_-trading-service_a',
+    'service-instances_trading-service_a.b',
+    'service-instances.trading-service_a',
+    'service-instances_trading-service.a',
+    'service-instances_trading-service_*',
+    'service-instances__trading-service__>',
     'trading-service',
     'sticky-active.trading-service.a',
     '.service-instances.trading-service.a',

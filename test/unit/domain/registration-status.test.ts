@@ -337,7 +337,12 @@ describe('details', () => {
 });
 
 describe('the settings in force', () => {
-  const inForce = (ttlMs: number) => ({ ttlMs, intervalMs: 2_000, whenNotReady: 'Remove' as const });
+  const inForce = (ttlMs: number) => ({
+    ttlMs,
+    intervalMs: 2_000,
+    keyLayout: 'Dotted' as const,
+    whenNotReady: 'Remove' as const,
+  });
 
   test('are what the workloads make of them, where all instances have the same', () => {
     const reports = [aReport({ pod: 'a', inForce: inForce(6_000) }), aReport({ pod: 'b', inForce: inForce(6_000) })];

@@ -227,6 +227,7 @@ describe('registrations', () => {
           metadataFromLabels: [],
           whenNotReady: 'MarkUnhealthy',
           onConflict: 'Yield',
+          keyLayout: 'Dotted',
           suspend: false,
         },
       },

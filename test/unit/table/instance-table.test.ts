@@ -138,7 +138,7 @@ describe('on the leader', () => {
     table.setWishes(pod('a'), uidOf('a'), [], (held) => ({ ...held, state: away() }));
     expect(podsOf(take())).toEqual(['a NotReady']);
     table.setWishes(pod('a'), undefined, [], (held) => held);
-    expect(table.rowOf(pod('a'), uidOf('a'), 'trading-service')).toBeUndefined();
+    expect(table.rowsOf(pod('a'), uidOf('a'), 'trading-service')).toEqual([]);
   });
 
   test('refreshes that starve get half of a batch', async () => {

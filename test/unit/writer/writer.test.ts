@@ -210,3 +210,82 @@ describe('keys of pods that the new leader does not see', () => {
     expect(unhealthy()).toBe(0);
   });
 });
+
+describe('keys of a layout that is not in force any more', () => {
+  const DOUBLE = { keyLayout: 'DoubleUnderscore' } as const;
+  /** A leader with other settings than the one before, which wrote `pod-1` and `pod-2` under dotted keys. */
+  const handOver = async (over: readonly [name: string, options: WishOptions][]) => {
+    const first = bench.replica('a');
+    await leads(first);
+    for (const name of ['pod-1', 'pod-2']) wish(first, name);
+    await bench.clock.advance(1_000);
+    await stopped(first);
+    const second = bench.replica('b');
+    for (const [name, options] of over) wish(second, name, options);
+    await leads(second);
+    return second;
+  };
+  const stored = (form: '.' | '__') =>
+    Object.entries(bench.values()).filter(([key]) => key.startsWith(`service-instances${form}`));
+  const written = (form: '.' | '__') =>
+    bench.stream.history().flatMap((entry) => {
+      if (entry.kind !== 'stored' || !entry.message.subject.includes(`service-instances${form}`)) return [];
+      return entry.message.operation === 'PUT' ? [Buffer.from(entry.message.body).toString()] : [];
+    });
+
+  test('are succeeded by new ones, and lapse without another word', async () => {
+    await handOver([
+      ['pod-1', DOUBLE],
+      ['pod-2', DOUBLE],
+    ]);
+    await bench.clock.advance(500);
+    expect(stored('__').map(([, { status }]) => status)).toEqual(['ACTIVE', 'ACTIVE']);
+    expect(stored('.')).toHaveLength(2);
+    await bench.clock.advance(31_000);
+    expect(stored('.')).toEqual([]);
+    expect(stored('__')).toHaveLength(2);
+    expect(written('.')).toHaveLength(2);
+  });
+
+  test('say UNHEALTHY when their pod has gone, before the new leader came or after', async () => {
+    const second = await handOver([['pod-2', DOUBLE]]);
+    await bench.clock.advance(500);
+    const statuses = () => Object.fromEntries(stored('.').map(([key, { status }]) => [key, status]));
+    expect(Object.values(statuses()).sort()).toEqual(['ACTIVE', 'UNHEALTHY']);
+    gone(second, 'pod-2');
+    await bench.clock.advance(500);
+    expect(Object.values(statuses())).toEqual(['UNHEALTHY', 'UNHEALTHY']);
+    expect(stored('__').map(([, { status }]) => status)).toEqual(['UNHEALTHY']);
+  });
+
+  test('are kept up while somebody else holds the new ones', async () => {
+    const id = uidOf('pod-1').slice(0, 8);
+    bench.stream.put(`$KV.${BUCKET}.service-instances__trading-service__trading-service-${id}`, '{}');
+    await handOver([['pod-1', DOUBLE]]);
+    await bench.clock.advance(60_000);
+    expect(stored('.').map(([, { status }]) => status)).toEqual(['ACTIVE']);
+    expect(bench.conflicts).toHaveLength(1);
+  });
+
+  test('give their id to the new ones', async () => {
+    const [elder, younger] = ['6f1d2c3b-0000-4000-8000-000000000001', '6f1d2c3b-1111-4000-8000-000000000002'];
+    const wishOf = ({ table }: Replica, uid: string, options: WishOptions) => {
+      const made = aWish({ podName: uid, ...options });
+      table.setWishes(objectKey('trading', uid), uid, [{ ...made, pod: { ...made.pod, uid } }]);
+    };
+    const first = bench.replica('a');
+    await leads(first);
+    for (const uid of [younger, elder]) {
+      wishOf(first, uid, {});
+      await bench.clock.advance(500);
+    }
+    await stopped(first);
+    const second = bench.replica('b');
+    for (const uid of [elder, younger]) wishOf(second, uid, DOUBLE);
+    await leads(second);
+    await bench.clock.advance(500);
+    const ids = stored('__').map(([key]) => key.split('__')[2]);
+    expect(new Set(ids)).toEqual(new Set(['trading-service-6f1d2c3b', 'trading-service-6f1d2c3b00004000']));
+    expect(stored('.').map(([, { status }]) => status)).toEqual(['ACTIVE', 'ACTIVE']);
+  });
+});
