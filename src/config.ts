@@ -117,6 +117,14 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
       maxHold: seconds(0, 86_400)
         .default(300)
         .describe('How long in seconds keys are refreshed while the API server cannot be heard'),
+      readinessGates: flag
+        .default(false)
+        .describe(
+          'Open the readiness gate `registered` (under the annotation prefix) of pods that list it, once their keys stand. Needs the right to patch pods/status',
+        ),
+      readinessGateTimeout: seconds(1, 3_600)
+        .default(60)
+        .describe('Seconds without a writable registry after which such gates are opened all the same'),
       metricsAddr: address
         .default(inCluster(environment) ? ':8080' : '127.0.0.1:8080')
         .describe('Where /metrics is served'),

@@ -14,6 +14,7 @@ import {
   workloadKey,
 } from './controllers/owned-reconciler.ts';
 import { reconcilePod } from './controllers/pod-reconciler.ts';
+import { ReadinessGates, type ReadinessGatesSettings } from './controllers/readiness-gates.ts';
 import { RegistrationReconciler } from './controllers/registration-reconciler.ts';
 import { type EventSink, Reporter } from './controllers/reporter.ts';
 import type { Change, ReadonlyView, ViewObject } from './controllers/view.ts';
@@ -69,6 +70,7 @@ export type OperatorSettings = {
   readonly defaults: Defaults;
   /** How long keys are refreshed while the API server cannot be heard. */
   readonly maxHoldMs: number;
+  readonly readinessGates?: ReadinessGatesSettings;
 };
 
 export class Operator {
@@ -82,6 +84,7 @@ export class Operator {
   readonly #duplicates = new Duplicates();
   readonly #defaults: LayeredDefaults;
   readonly #reporter: Reporter;
+  readonly #gates: ReadinessGates;
   readonly #registrationLists = new Map<string, readonly RegistrationView[]>();
   /** Every view was complete once. Before that no change asks for anything: all would be asked for again. */
   #listed = false;
@@ -122,6 +125,17 @@ export class Operator {
         observer: this.#writerObserver(),
       },
       () => this.#reconcileReports(),
+    );
+    this.#gates = new ReadinessGates(
+      {
+        ...ports,
+        table: this.table,
+        queue: observer.queue('readinessgate'),
+        registry: () => this.writer.health(),
+        unwellForMs: () => this.writer.unwellForMs,
+        voice: () => this.voice,
+      },
+      settings.readinessGates,
     );
     this.#wire();
   }
@@ -173,6 +187,7 @@ export class Operator {
         ),
       ),
       this.#owned.run((key, until) => reconcileOwned(ownedContext, key, until), failed('owned'), signal),
+      this.#gates.run(failed('readinessgate'), signal),
       this.#watchFreshness(signal),
       this.writer.run(signal),
     ]);
@@ -196,6 +211,11 @@ export class Operator {
     return pods.held + registrations.held + this.table.held;
   }
 
+  /** Pods that are Ready but for our readiness gate. */
+  get gatesWaiting(): number {
+    return this.#gates.waiting;
+  }
+
   get viewFresh(): boolean {
     return this.#viewAgeMs() < VIEW_FRESH_MS;
   }
@@ -205,6 +225,7 @@ export class Operator {
       pod: this.#pods.reading(),
       serviceregistration: this.#registrations.reading(),
       owned: this.#owned.reading(),
+      readinessgate: this.#gates.reading(),
     };
   }
 
@@ -227,6 +248,7 @@ export class Operator {
     pods.onChange(({ key, before, after }) => {
       if (!this.#listed) return;
       this.#pods.add(key);
+      this.#gates.podChanged(key, after);
       for (const pod of [before, after]) {
         const owned = pod === undefined ? undefined : looseKeyOf(this.#ports.views, pod);
         if (owned !== undefined) this.#owned.add(owned);
@@ -309,7 +331,10 @@ export class Operator {
     while (!signal.aborted) {
       if (!this.#listed && allViews(views).every((view) => view.synced)) {
         this.#listed = true;
-        for (const { key } of views.pods.values()) this.#pods.add(key);
+        for (const pod of views.pods.values()) {
+          this.#pods.add(pod.key);
+          this.#gates.podChanged(pod.key, pod);
+        }
       }
       if (this.#listed && !this.#warm && this.#pods.idle) {
         this.#warm = true;
@@ -363,6 +388,7 @@ export class Operator {
         if (write.reason === 'Registered' && wishedAtMs !== SETTLED && isShown(write.row))
           observer.acknowledged(clock.monotonicMs() - wishedAtMs);
         this.#reporter.written(write);
+        this.#gates.acknowledged(write.wish.pod);
       },
       batch: (outcome, keys, tookMs) => observer.batch(outcome, keys, tookMs),
       // After an outage that may be all of them: counted, but not told one by one.

@@ -90,7 +90,7 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
     if (rights.length === 0) log.info({}, 'Kubernetes rights granted');
     else log.error({ missing: rights }, 'Kubernetes rights are missing');
   };
-  const asking = awaitRights(cluster, operatorRights(), clock, onMissing, signal);
+  const asking = awaitRights(cluster, operatorRights(config), clock, onMissing, signal);
   const operatorId = config.operatorId ?? (await readClusterId(transport, log, signal));
   const replicaId = `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`;
   const events = new EventRecorder({ transport, clock, random: systemRandom, log, reportingInstance: replicaId });
@@ -103,6 +103,14 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
       offset,
       defaults,
       maxHoldMs: config.maxHold * 1_000,
+      ...(config.readinessGates
+        ? {
+            readinessGates: {
+              annotationPrefix: config.annotationPrefix,
+              timeoutMs: config.readinessGateTimeout * 1_000,
+            },
+          }
+        : {}),
     },
   );
   observe(metrics, operator, views);
@@ -133,6 +141,7 @@ const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof 
       };
     },
     held: () => operator.held,
+    gatesWaiting: () => operator.gatesWaiting,
     queues: () => operator.queues(),
   });
 };

@@ -32,6 +32,12 @@ export type Cluster = {
     status: object,
     signal: AbortSignal,
   ): Promise<WriteOutcome>;
+  /** Sets one condition of exactly this incarnation of a pod, and no other. */
+  patchPodCondition(
+    pod: ObjectRef & { readonly uid: string },
+    condition: PodCondition,
+    signal: AbortSignal,
+  ): Promise<WriteOutcome>;
   /** Creates or completes an owned resource; fields of ours that somebody changed are put back. */
   applyOwned(manifest: ServiceRegistrationManifest, signal: AbortSignal): Promise<WriteOutcome>;
   /** Makes the spec of an owned resource equal to `spec`: also what others added to `owned.spec`, the stored one, goes,
@@ -45,6 +51,15 @@ export type Cluster = {
   deleteOwned(owned: ObjectRef & { readonly uid: string }, signal: AbortSignal): Promise<WriteOutcome>;
   /** Whether our own credentials have a right; `namespace` absent: in all of them. */
   canI(right: Right, signal: AbortSignal): Promise<boolean>;
+};
+
+export type PodCondition = {
+  readonly type: string;
+  readonly status: 'True' | 'False';
+  readonly reason: string;
+  readonly message: string;
+  /** RFC 3339; absent: as it is stored. */
+  readonly lastTransitionTime?: string;
 };
 
 export type Right = {

@@ -2,6 +2,7 @@
 // one place that reads that, and everything behind it trusts these types.
 
 import type { Interner } from './intern.ts';
+import { gateCondition, type PodGate, podReadiness } from './pod-readiness.ts';
 import {
   annotationStem,
   asList,
@@ -10,7 +11,6 @@ import {
   asTimeMs,
   type ControllerRef,
   controllerOf,
-  type RawObject,
   sharedRecord,
   textRecord,
 } from './raw.ts';
@@ -52,10 +52,12 @@ export type PodView = {
    */
   readonly versionAnnotations?: Readonly<Record<string, string>>;
   readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
-  /** The Ready condition is True. Says nothing about deletion. */
+  /** Ready but for us (`pod-readiness.ts`). Says nothing about deletion. */
   readonly ready: boolean;
-  /** ms since the epoch; when the Ready condition last changed. */
+  /** ms since the epoch; when `ready` last changed. */
   readonly readyChangedAtMs?: number;
+  /** Absent: the pod does not list our readiness gate. */
+  readonly gate?: PodGate;
   /** deletionTimestamp is set. */
   readonly deleting: boolean;
   readonly node?: string;
@@ -75,9 +77,7 @@ export const trimPod = (raw: unknown, annotationPrefix: string, interner: Intern
   if (metadata === undefined || uid === undefined || name === undefined || namespace === undefined) return undefined;
   const spec = asObject(object?.['spec']) ?? {};
   const status = asObject(object?.['status']) ?? {};
-  const readyCondition = conditionOf(status, 'Ready');
   const startedAtMs = asTimeMs(status['startTime']);
-  const readyChangedAtMs = asTimeMs(readyCondition?.['lastTransitionTime']);
   const versionAnnotations = versionLikeAnnotations(metadata['annotations'], interner);
   const node = asText(spec['nodeName']);
   const ip = asText(status['podIP']);
@@ -91,24 +91,15 @@ export const trimPod = (raw: unknown, annotationPrefix: string, interner: Intern
     labels: textRecord(metadata['labels'], interner),
     annotations: textRecord(metadata['annotations'], interner, annotationStem(annotationPrefix)),
     phase: phaseOf(status['phase']),
-    ready: readyCondition?.['status'] === 'True',
+    ...podReadiness(spec, status, gateCondition(annotationPrefix)),
     deleting: asText(metadata['deletionTimestamp']) !== undefined,
     containers: containersOf(spec['containers'], interner),
     ...(startedAtMs === undefined ? {} : { startedAtMs }),
-    ...(readyChangedAtMs === undefined ? {} : { readyChangedAtMs }),
     ...(versionAnnotations === undefined ? {} : { versionAnnotations }),
     ...(node === undefined ? {} : { node: interner.text(node) }),
     ...(ip === undefined ? {} : { ip }),
     ...(controller === undefined ? {} : { controller }),
   };
-};
-
-const conditionOf = (status: RawObject, type: string): RawObject | undefined => {
-  for (const entry of asList(status['conditions'])) {
-    const condition = asObject(entry);
-    if (condition?.['type'] === type) return condition;
-  }
-  return undefined;
 };
 
 const phaseOf = (value: unknown): PodView['phase'] =>

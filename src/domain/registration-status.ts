@@ -219,26 +219,21 @@ const conflictFinding = (reports: readonly InstanceReport[]): Finding => {
   for (const reason of ['HeldByAnother', 'SelectedTwice', 'SameInstanceId'] as const) {
     const some = conflicts.filter((report) => report.reason === reason);
     if (some.length === 0) continue;
-    const named = some.slice(0, CONFLICTS_NAMED).map((report) => conflictSentence(report, reason));
+    const named = some.slice(0, CONFLICTS_NAMED).map(conflictSentence);
     const more = conflicts.length - named.length;
     return { status: 'True', reason, message: `${named.join(' ')}${more > 0 ? ` And ${more} more.` : ''}` };
   }
   return { status: 'False', reason: 'NoConflict', message: 'No key is disputed.' };
 };
 
-const conflictSentence = (
-  { pod, key, heldBy }: InstanceReport,
-  reason: 'HeldByAnother' | 'SelectedTwice' | 'SameInstanceId',
-): string => {
+/** Of a report with the status `Conflict`. */
+export const conflictSentence = ({ pod, key, heldBy, reason }: InstanceReport): string => {
   const holder = heldBy ?? 'somebody else';
-  switch (reason) {
-    case 'HeldByAnother':
-      return `The key ${key ?? 'of this pod'} of pod ${pod} is held by ${holder}.`;
-    case 'SelectedTwice':
-      return `The pod ${pod} is selected for the same service by the older resource ${holder}, which counts.`;
-    case 'SameInstanceId':
-      return `The pod ${pod} comes to the same instance id as the older pod ${holder}, which has it.`;
-  }
+  if (reason === 'SelectedTwice')
+    return `The pod ${pod} is selected for the same service by the older resource ${holder}, which counts.`;
+  if (reason === 'SameInstanceId')
+    return `The pod ${pod} comes to the same instance id as the older pod ${holder}, which has it.`;
+  return `The key ${key ?? 'of this pod'} of pod ${pod} is held by ${holder}.`;
 };
 
 const degradedFinding = (

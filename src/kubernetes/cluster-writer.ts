@@ -1,7 +1,7 @@
 // Writes to the cluster: merge patches of status, server-side apply of what we own, deletion with a precondition, and
 // the question what we may do. Never replaces a whole object, so fields it does not know survive.
 
-import type { Cluster, ObjectRef, Right, WriteOutcome } from '../controllers/cluster.ts';
+import type { Cluster, ObjectRef, PodCondition, Right, WriteOutcome } from '../controllers/cluster.ts';
 import {
   ApiError,
   type ApiRequest,
@@ -46,6 +46,25 @@ class ClusterWriter implements Cluster {
     // afterwards. The other incarnation's own reconcile puts its status right.
     const other = outcome.kind === 'done' && uid !== undefined && textField(answer.body, 'metadata', 'uid') !== uid;
     return other ? { kind: 'conflict', description: `${namespace}/${name} is another object now` } : outcome;
+  }
+
+  async patchPodCondition(
+    { namespace, name, uid }: ObjectRef & { readonly uid: string },
+    condition: PodCondition,
+    signal: AbortSignal,
+  ): Promise<WriteOutcome> {
+    const answer = await this.#transport.request({
+      method: 'PATCH',
+      path: `${objectPath(resources.Pod, namespace, name)}/status`,
+      query: { fieldManager: FIELD_MANAGER },
+      // By type: the conditions of others stay.
+      contentType: 'application/strategic-merge-patch+json',
+      body: { metadata: { uid }, status: { conditions: [condition] } },
+      signal,
+    });
+    const outcome = outcomeOf(answer);
+    // Another UID than the stored one would be a change of an immutable field (measured on 1.36: 422).
+    return outcome.kind === 'invalid' && blamesUid(answer.body) ? { ...outcome, kind: 'conflict' } : outcome;
   }
 
   applyOwned(manifest: Parameters<Cluster['applyOwned']>[0], signal: AbortSignal): Promise<WriteOutcome> {
@@ -114,6 +133,11 @@ class ClusterWriter implements Cluster {
   async #write(request: ApiRequest): Promise<WriteOutcome> {
     return outcomeOf(await this.#transport.request(request));
   }
+}
+
+function blamesUid(status: unknown): boolean {
+  const causes = field(status, 'details', 'causes');
+  return Array.isArray(causes) && causes.some((cause) => textField(cause, 'field') === 'metadata.uid');
 }
 
 function outcomeOf(response: ApiResponse): WriteOutcome {

@@ -15,11 +15,12 @@ const rightsTo = (verbs: readonly string[], { group, plural }: Resource, subreso
   verbs.map((verb) => ({ verb, group, resource: `${plural}${subresource}` }));
 
 /** What the operator does in every namespace. */
-export const operatorRights = (): readonly Right[] => [
+export const operatorRights = ({ readinessGates }: { readonly readinessGates: boolean }): readonly Right[] => [
   ...readingRights([Pod, Namespace, Deployment, StatefulSet, DaemonSet, ReplicaSet, ServiceRegistration], []),
   ...rightsTo(['create', 'patch', 'delete'], ServiceRegistration),
   ...rightsTo(['patch'], ServiceRegistration, '/status'),
   ...rightsTo(['create', 'patch'], Event),
+  ...(readinessGates ? rightsTo(['patch'], Pod, '/status') : []),
 ];
 
 /** Asks until none is missing. `onMissing` is told what is, as a person would ask for it, whenever that is another. */

@@ -39,6 +39,10 @@ export class BlockedWishes {
     return this.#byRegistration.get(registration) ?? [];
   }
 
+  ofPod(pod: ObjectKey): Iterable<BlockedWish> {
+    return this.#byPod.get(pod) ?? [];
+  }
+
   #remove(blocked: BlockedWish): void {
     drop(this.#byKey, blocked.key, blocked);
     drop(this.#byPod, podOf(blocked.wish), blocked);

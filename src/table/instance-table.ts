@@ -135,6 +135,19 @@ export class InstanceTable {
     return reports;
   }
 
+  /** Rows of a pod's incarnation under all its registrations, farewells left out. */
+  reportsOfPod(pod: ObjectKey, uid: string): readonly InstanceReport[] {
+    const nowMs = this.#clock.monotonicMs();
+    const reports: InstanceReport[] = [];
+    for (const row of this.#index.ofPod(pod)) {
+      if (!row.farewell && isShown(row) && row.wish.pod.uid === uid) reports.push(this.#report(row, nowMs));
+    }
+    for (const { key, wish } of this.#blocked.ofPod(pod)) {
+      if (wish.pod.uid === uid) reports.push(this.#blockedReport(key, wish));
+    }
+    return reports;
+  }
+
   /** Of the keys of an instance the one that is worst off counts. */
   #report(shown: Row, nowMs: number): InstanceReport {
     const { wish } = shown;

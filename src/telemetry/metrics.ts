@@ -19,6 +19,8 @@ export type Readings = {
   readonly viewAgesSeconds: () => Readonly<Record<string, number>>;
   /** Objects and keys that the brake holds. */
   readonly held: () => number;
+  /** Pods that are Ready but for our readiness gate. */
+  readonly gatesWaiting: () => number;
   readonly queues: () => Readonly<Record<string, QueueReading>>;
 };
 
@@ -79,6 +81,9 @@ export class Metrics {
     });
     this.#gauge('rollcall_held', 'Objects and keys kept although they are not to be seen: the brake', [], (gauge) =>
       gauge.set(readings.held()),
+    );
+    this.#gauge('rollcall_readiness_gates_waiting', 'Pods that are Ready but for our readiness gate', [], (gauge) =>
+      gauge.set(readings.gatesWaiting()),
     );
     this.#queueGauge('workqueue_depth', 'Keys that wait in a work queue', readings, ({ depth }) => depth);
     this.#queueGauge(

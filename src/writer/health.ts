@@ -40,6 +40,11 @@ export class HealthRecord {
     return this.#current;
   }
 
+  /** For how long nothing was known to be stored; 0 while the registry can be written. */
+  get unwellForMs(): number {
+    return this.#current.kind === 'broken' ? this.#clock.monotonicMs() - this.#lastWellMs : 0;
+  }
+
   /** No replica is known to have held the lock since this one started. */
   get neverLed(): boolean {
     return !this.#everLed;

@@ -71,6 +71,11 @@ export class Writer {
     return this.#health.current();
   }
 
+  /** For how long the registry could not be written; 0 while it can be. */
+  get unwellForMs(): number {
+    return this.#health.unwellForMs;
+  }
+
   /** Runs until the signal aborts; then the lock is released, with what is urgent, in a last batch. */
   async run(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {

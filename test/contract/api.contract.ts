@@ -34,6 +34,7 @@ export type ApiUnderTest = {
 };
 
 const registration = resources.ServiceRegistration;
+const GATE = 'rollcall.dev/registered';
 
 export function apiContract(name: string, makeApi: () => Promise<ApiUnderTest>): void {
   describe(`${name} as a Kubernetes API`, () => {
@@ -196,6 +197,46 @@ export function apiContract(name: string, makeApi: () => Promise<ApiUnderTest>):
         const uid = textField(bodyOf(await ask('GET', path('owned-service'))), 'metadata', 'uid') ?? '';
         expect(await it.run(cluster.deleteOwned({ ...ref, uid }, signal))).toEqual({ kind: 'done' });
         expect(await it.run(cluster.deleteOwned({ ...ref, uid }, signal))).toEqual({ kind: 'notFound' });
+      });
+
+      test('a condition of a pod is set beside those of others, and only of that very pod', async () => {
+        const cluster = createCluster(it.transport);
+        const pods = collectionPath(resources.Pod, it.namespace);
+        const body = {
+          metadata: { name: 'one', namespace: it.namespace },
+          spec: { readinessGates: [{ conditionType: GATE }], containers: [{ name: 'main', image: 'none' }] },
+        };
+        let pod: ApiResponse | undefined;
+        // The namespace's service account may come a moment later.
+        for (let tries = 0; pod?.status !== 201; tries++) {
+          expect(tries, String(field(pod?.body, 'message'))).toBeLessThan(100);
+          if (tries > 0) await it.sleep(100);
+          pod = await ask('POST', pods, { body });
+        }
+        const where = objectPath(resources.Pod, it.namespace, 'one');
+        bodyOf(await patch(`${where}/status`, { status: { conditions: [{ type: 'Ready', status: 'False' }] } }));
+        const ref = { namespace: it.namespace, name: 'one', uid: textField(pod.body, 'metadata', 'uid') ?? '' };
+        const set = (status: 'True' | 'False', reason: string, rest: object = {}, to = ref) =>
+          it.run(cluster.patchPodCondition(to, { type: GATE, status, reason, message: reason, ...rest }, stop.signal));
+        const shown = async () => {
+          const conditions: unknown = field(bodyOf(await ask('GET', where)), 'status', 'conditions');
+          return (Array.isArray(conditions) ? conditions : []).map((condition: unknown) =>
+            ['type', 'status', 'reason', 'lastTransitionTime'].map((name) => textField(condition, name) ?? ''),
+          );
+        };
+        const at = { lastTransitionTime: '2026-11-23T09:00:00Z' };
+        expect(await set('False', 'NotSelected', at)).toEqual({ kind: 'done' });
+        // Without a time the stored one stays.
+        expect(await set('False', 'Conflict')).toEqual({ kind: 'done' });
+        expect(await shown()).toEqual(
+          expect.arrayContaining([
+            ['Ready', 'False', '', ''],
+            [GATE, 'False', 'Conflict', '2026-11-23T09:00:00Z'],
+          ]),
+        );
+        expect((await set('True', 'Registered', at, { ...ref, uid: 'another' })).kind).toBe('conflict');
+        expect(await set('True', 'Registered', at, { ...ref, name: 'absent' })).toEqual({ kind: 'notFound' });
+        expect(await shown()).toEqual(expect.arrayContaining([[GATE, 'False', 'Conflict', '2026-11-23T09:00:00Z']]));
       });
 
       test('what belongs to a deleted owner is collected', { timeout: 120_000 }, async () => {

@@ -1,9 +1,10 @@
 // What is shipped, on a real API server: install.yaml is admitted under Pod Security "restricted", grants exactly the
 // rights that are documented, and can be applied again; the examples are accepted. Containers do not run here (kwok).
 
-import { cp, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { cp, mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { parse, parseAllDocuments } from 'yaml';
 import { ApiClient, ApiError, type KubeObject } from '../../hack/control-plane/api-client.ts';
@@ -104,6 +105,43 @@ describe('install.yaml', () => {
     const lax = { metadata: { name: 'lax' }, spec: { ...spec, securityContext: {}, containers: [container] } };
     await expect(cluster.api().post(`${pods}?dryRun=All`, strict)).resolves.toBeDefined();
     await expect(cluster.api().post(`${pods}?dryRun=All`, lax)).rejects.toThrow(/violates PodSecurity "restricted/);
+  });
+});
+
+describe('the component readiness-gates', () => {
+  const overlay = async (): Promise<string> => {
+    const copy = await mkdtemp(join(dir, 'overlay-'));
+    await cp(join(root, 'manifests'), join(copy, 'manifests'), { recursive: true });
+    await mkdir(join(copy, 'gates'));
+    await writeFile(
+      join(copy, 'gates/kustomization.yaml'),
+      'resources: [../manifests]\ncomponents: [../manifests/components/readiness-gates]\n',
+    );
+    return join(copy, 'gates');
+  };
+
+  test('adds one setting and one right, and nothing else', async () => {
+    const rendered = async (path: string) =>
+      parseAllDocuments(await cluster.kubectlOk(['kustomize', path])).map(
+        (document) => document.toJS() as KubeObject & { rules?: unknown[]; data?: Record<string, string> },
+      );
+    const plain = await rendered(join(root, 'manifests'));
+    const changed = (await rendered(await overlay())).filter((object, i) => !isDeepStrictEqual(object, plain[i]));
+    expect(changed.map(({ kind, metadata }) => `${kind} ${metadata.name}`)).toEqual([
+      'ClusterRole rollcall',
+      'ConfigMap rollcall-config',
+    ]);
+    expect(changed[0]?.rules?.at(-1)).toEqual({ apiGroups: [''], resources: ['pods/status'], verbs: ['patch'] });
+    expect(changed[1]?.data?.['ROLLCALL_READINESS_GATES']).toBe('true');
+  });
+
+  test('grants its right when it is applied, and install.yaml takes it away again', async () => {
+    const mayPatch = () => canI(cluster.api(), ROLLCALL, 'patch', 'pods/status', { namespace: 'default' });
+    expect(await mayPatch()).toBe(false);
+    await cluster.kubectlOk(['apply', '-k', await overlay()]);
+    await waitFor('the right', mayPatch);
+    await cluster.kubectlOk(['apply', '-f', install]);
+    await waitFor('the right to be gone', async () => !(await mayPatch()));
   });
 });
 

@@ -9,7 +9,7 @@ import {
 } from '../../src/kubernetes/api-transport.ts';
 import { type Resource, resources } from '../../src/kubernetes/resources.ts';
 import type { Faults } from './fake-api-faults.ts';
-import { type ApiObject, type Collection, type Given, jsonOf } from './fake-api-store.ts';
+import { type ApiObject, type Collection, type Given, type Json, jsonOf } from './fake-api-store.ts';
 
 export type Route = {
   readonly group: string;
@@ -70,6 +70,23 @@ export function verbOf(method: ApiRequest['method'], route: Route): string {
   return method === 'POST' ? 'create' : method.toLowerCase();
 }
 
+/** The merge patch that a request means: a strategic one merges conditions by their type. */
+export function patchOf({ body, contentType }: ApiRequest, stored: ApiObject): Json {
+  const patch = jsonOf(body);
+  const changed = jsonOf(patch['status'])['conditions'];
+  if (contentType !== 'application/strategic-merge-patch+json' || !Array.isArray(changed)) return patch;
+  const conditions = new Map(conditionsOf(stored).map((condition) => [condition['type'], condition]));
+  for (const condition of changed.map(jsonOf)) {
+    conditions.set(condition['type'], { ...conditions.get(condition['type']), ...condition });
+  }
+  return { ...patch, status: { ...jsonOf(patch['status']), conditions: [...conditions.values()] } };
+}
+
+export const conditionsOf = (object: Json): readonly Json[] => {
+  const conditions = jsonOf(object['status'])['conditions'];
+  return Array.isArray(conditions) ? conditions.map(jsonOf) : [];
+};
+
 export const hasStatus = (resource: Resource): boolean => resource !== resources.Event;
 
 export function givenOf(body: unknown, namespace: string): Given {
@@ -110,6 +127,16 @@ export const refusal = (
   headers: Readonly<Record<string, string>> = {},
 ): ApiResponse =>
   response(code, { kind: 'Status', apiVersion: 'v1', metadata: {}, status: 'Failure', message, reason, code }, headers);
+
+export const immutableUid = (): ApiResponse =>
+  response(422, {
+    kind: 'Status',
+    status: 'Failure',
+    message: 'metadata.uid: Invalid value: field is immutable',
+    reason: 'Invalid',
+    details: { causes: [{ reason: 'FieldValueInvalid', field: 'metadata.uid' }] },
+    code: 422,
+  });
 
 export const tooLargeVersion = (): ApiResponse =>
   response(504, {

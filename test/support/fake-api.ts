@@ -17,10 +17,12 @@ import { Faults } from './fake-api-faults.ts';
 import {
   givenOf,
   hasStatus,
+  immutableUid,
   matcher,
   numberOf,
   once,
   parsePath,
+  patchOf,
   type Route,
   refusal,
   response,
@@ -130,7 +132,7 @@ export class FakeApi {
       case 'GET':
         return response(200, stored);
       case 'PATCH':
-        return this.#patch(collection.resource, stored, subresource, jsonOf(request.body));
+        return this.#patch(collection.resource, stored, subresource, patchOf(request, stored));
       case 'DELETE':
         return this.#deleteChecked(collection.resource, stored, jsonOf(request.body));
       default:
@@ -255,6 +257,8 @@ export class FakeApi {
     if (expected !== undefined && expected !== stored.metadata.resourceVersion) {
       return refusal(409, 'Conflict', 'the object has been modified');
     }
+    const uid = jsonOf(patch['metadata'])['uid'];
+    if (resource === resources.Pod && uid !== undefined && uid !== stored.metadata.uid) return immutableUid();
     const merged = merge(stored, patch);
     const metadata = {
       ...stored.metadata,

@@ -5,6 +5,7 @@ import { existsSync, globSync, readFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import type { Command } from 'commander';
 import { describe, expect, test } from 'vitest';
+import { parse } from 'yaml';
 import { createProgram } from '../../src/cli/program.ts';
 import { configSchema, flagOf, variableOf } from '../../src/config.ts';
 import { ANNOTATIONS, NAMESPACE_ANNOTATIONS } from '../../src/domain/annotations.ts';
@@ -33,8 +34,15 @@ const variables = new Set([...settings.map(variableOf), 'ROLLCALL_CONFIG']);
 /** Of the development tools, and the passwords of the example's users. */
 const OTHER_VARIABLES = new Set(['ROLLCALL_FULL', 'ROLLCALL_NATS_PASSWORD', 'ROLLCALL_NATS_SETUP_PASSWORD']);
 const annotations = new Set([...ANNOTATIONS, ...NAMESPACE_ANNOTATIONS].map(({ name }) => `rollcall.dev/${name}`));
-/** The API group, the name events come from, and what the demo's nodes listen to. */
-const OTHER_NAMES = new Set(['rollcall.dev/v1alpha1', 'rollcall.dev/operator', 'rollcall.dev/demo-ready']);
+/** The API group, the name events come from, what the demo's nodes listen to, and the readiness gate. */
+const OTHER_NAMES = new Set([
+  'rollcall.dev/v1alpha1',
+  'rollcall.dev/operator',
+  'rollcall.dev/demo-ready',
+  'rollcall.dev/registered',
+]);
+
+const METRIC = /(?:rollcall|workqueue|leader_election|controller_runtime|rest_client)_[a-z_]+/g;
 
 /** Without fenced blocks: those hold output and other programs' flags. */
 const proseOf = (text: string): string => text.replace(/^```[\s\S]*?^```/gm, '');
@@ -98,9 +106,17 @@ describe.each(pages)('%s', (path) => {
 
   test('names metrics that exist', () => {
     const known = textOf('src/telemetry/metrics.ts');
-    const named = spansOf(textOf(path)).flatMap((span) =>
-      matchesIn(span, /^(rollcall|workqueue|leader_election|controller_runtime|rest_client)_[a-z_]+/g),
-    );
+    const named = spansOf(textOf(path)).flatMap((span) => matchesIn(span, new RegExp(`^${METRIC.source}`, 'g')));
     expect(named.filter((name) => !known.includes(`'${name}'`))).toEqual([]);
   });
+});
+
+test.each(globSync('manifests/alerts/*.yaml', { cwd: root }))('%s alerts on metrics that exist', (path) => {
+  const { groups } = parse(textOf(path)) as {
+    groups: readonly { rules: readonly { alert: string; expr: string }[] }[];
+  };
+  const known = textOf('src/telemetry/metrics.ts');
+  const named = groups.flatMap(({ rules }) => rules.flatMap(({ expr }) => matchesIn(expr, METRIC)));
+  expect(named.length).toBeGreaterThan(0);
+  expect(named.filter((name) => !known.includes(`'${name}'`))).toEqual([]);
 });

@@ -39,6 +39,7 @@ test('the first lists are not gone through once per object, and nothing is said 
       said.push(registration.name);
       return done;
     },
+    patchPodCondition: async () => done,
     applyOwned: async () => done,
     restoreOwned: async () => done,
     deleteOwned: async () => done,

@@ -13,9 +13,19 @@ export type Pod = KubeObject & {
     readonly phase?: string;
     readonly podIP?: string;
     readonly startTime?: string;
-    readonly conditions?: readonly { readonly type: string; readonly status: string }[];
+    readonly conditions?: readonly PodCondition[];
   };
 };
+
+export type PodCondition = {
+  readonly type: string;
+  readonly status: string;
+  readonly reason?: string;
+  readonly message?: string;
+};
+
+export const GATE = 'rollcall.dev/registered';
+const GATED = { readinessGates: [{ conditionType: GATE }] };
 
 export const REGISTER = { 'rollcall.dev/register': 'true' };
 
@@ -34,6 +44,8 @@ export type WorkloadOptions = {
   readonly podLabels?: Readonly<Record<string, string>>;
   readonly image?: string;
   readonly port?: number;
+  /** Its pods list our readiness gate. */
+  readonly gated?: boolean;
 };
 
 export const createWorkload = (
@@ -43,7 +55,7 @@ export const createWorkload = (
   options: WorkloadOptions = {},
 ): Promise<KubeObject> => {
   const { kind = 'Deployment', replicas = 1, annotations = REGISTER, podAnnotations = {} } = options;
-  const { podLabels = {}, image = 'registry.invalid/app:1.4.2', port = 8080 } = options;
+  const { podLabels = {}, image = 'registry.invalid/app:1.4.2', port = 8080, gated = false } = options;
   return api.post(workloadsPath(namespace, kind), {
     apiVersion: 'apps/v1',
     kind,
@@ -55,6 +67,7 @@ export const createWorkload = (
       template: {
         metadata: { labels: { app: name, ...podLabels }, annotations: podAnnotations },
         spec: {
+          ...(gated ? GATED : {}),
           terminationGracePeriodSeconds: 1,
           containers: [{ name: 'app', image, ports: [{ containerPort: port }] }],
         },
@@ -68,13 +81,16 @@ export type PodOptions = {
   readonly labels?: Readonly<Record<string, string>>;
   readonly image?: string;
   readonly node?: string;
+  /** It lists our readiness gate. */
+  readonly gated?: boolean;
 };
 
 export const createPod = (api: ApiClient, namespace: string, name: string, options: PodOptions = {}): Promise<Pod> => {
-  const { annotations = {}, labels = { app: name }, image = 'registry.invalid/app:1.4.2', node } = options;
+  const { annotations = {}, labels = { app: name }, image = 'registry.invalid/app:1.4.2', node, gated } = options;
   return api.post<Pod>(podsPath(namespace), {
     metadata: { name, annotations, labels },
     spec: {
+      ...(gated === true ? GATED : {}),
       terminationGracePeriodSeconds: 0,
       ...(node === undefined ? {} : { nodeName: node }),
       containers: [{ name: 'app', image, ports: [{ containerPort: 8080 }] }],
@@ -95,9 +111,11 @@ export const createRegistration = (
     spec,
   });
 
+export const conditionOf = (pod: Pod, type: string): PodCondition | undefined =>
+  pod.status.conditions?.find((condition) => condition.type === type);
+
 export const isReady = (pod: Pod): boolean =>
-  pod.metadata.deletionTimestamp === undefined &&
-  (pod.status.conditions?.some(({ type, status }) => type === 'Ready' && status === 'True') ?? false);
+  pod.metadata.deletionTimestamp === undefined && conditionOf(pod, 'Ready')?.status === 'True';
 
 /** The Ready pods of an app, once there are that many. */
 export const untilReadyPods = (

@@ -3,6 +3,7 @@
 
 import { formsOf, type KeyForm, type ParsedKey, parseInstanceKey } from '../../../src/domain/names.ts';
 import { refusals } from '../../support/strict-readers.ts';
+import { GateJudge } from './gate-judge.ts';
 import { BUCKET, OPERATOR_ID, type World } from './world.ts';
 
 const PREFIX = `$KV.${BUCKET}.`;
@@ -33,6 +34,7 @@ export class Judge {
   readonly #heartbeats = new Map<string, { readonly ms: number; gone: boolean }>();
   /** Subjects that hold somebody else's value, since when. */
   readonly #foreign = new Map<string, number>();
+  readonly #gates: GateJudge;
   #read = 0;
   #revision = 0;
   #term = -1;
@@ -45,6 +47,7 @@ export class Judge {
 
   constructor(world: World) {
     this.#world = world;
+    this.#gates = new GateJudge(world);
   }
 
   /** Throws at the first invariant that does not hold. */
@@ -58,6 +61,7 @@ export class Judge {
     }
     this.#noGhosts();
     this.#oneKeyPerPod();
+    this.#gates.check(this.outages);
     const [error] = this.#world.errors;
     if (error !== undefined) throw new Error(`an error was logged: ${error}`);
   }
@@ -71,6 +75,7 @@ export class Judge {
         throw new Error(`I9: pod ${pod.name} is Ready and has no ACTIVE key in form ${missing.join(' and ')}`);
       }
     }
+    this.#gates.checkConverged();
     const status = this.#world.api.get('ServiceRegistration', 'default', 'web')?.['status'];
     const ready = this.#world.livingPods.filter((pod) => this.#world.wants(pod)).length;
     const told = (status as { instances?: { active?: number } } | undefined)?.instances?.active;
@@ -131,6 +136,7 @@ export class Judge {
     const calm = atMs - Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs) > FAREWELL_MS;
     if (value.status === 'ACTIVE' && !this.#world.wants(pod) && calm)
       throw new Error(`I2: dead pod ${pod.name} was refreshed`);
+    if (value.status === 'ACTIVE') this.#gates.registered.add(uid);
     this.#live.set(message.subject, { key, uid, status: value.status, atMs, ttlMs: message.ttlSeconds * 1_000 });
   }
 

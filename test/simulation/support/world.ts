@@ -6,10 +6,13 @@ import type { KeyLayout } from '../../../src/domain/names.ts';
 import { parseOffset } from '../../../src/domain/service-instance.ts';
 import { createCluster } from '../../../src/kubernetes/cluster-writer.ts';
 import { EventRecorder } from '../../../src/kubernetes/event-recorder.ts';
+import { resources } from '../../../src/kubernetes/resources.ts';
 import { watchCluster } from '../../../src/kubernetes/watch-cluster.ts';
 import { Operator, type OperatorObserver } from '../../../src/operator.ts';
 import { someDefaults } from '../../support/builders.ts';
 import { FakeApi, type FakeConnection } from '../../support/fake-api.ts';
+import { conditionsOf } from '../../support/fake-api-http.ts';
+import type { Json } from '../../support/fake-api-store.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { FakeRegistry } from '../../support/fake-registry.ts';
 import { FakeStream } from '../../support/fake-stream.ts';
@@ -19,10 +22,18 @@ export const OPERATOR_ID = 'simulated';
 const NAMESPACE = 'default';
 const SERVICE = 'web';
 
+/** How long the registry is away before readiness gates are opened all the same. */
+export const GATE_TIMEOUT_MS = 40_000;
+const GATE = 'rollcall.dev/registered';
+/** The kubelet sees an opened gate so much later. */
+const KUBELET_MS = 700;
+
 export type Truth = {
   readonly name: string;
   readonly uid: string;
-  /** Ready and not being deleted. */
+  /** Lists our readiness gate. */
+  readonly gated: boolean;
+  /** Ready but for us, and not being deleted. */
   ready: boolean;
   /** Fake monotonic ms when `ready` last changed, as the API server shows it. */
   changedAtMs: number;
@@ -81,6 +92,7 @@ export class World {
     this.#random = random;
     this.api = new FakeApi(this.clock, { random });
     this.stream = new FakeStream(this.clock, random, BUCKET);
+    this.#playKubelet();
     this.setSpec(PLAIN);
   }
 
@@ -122,7 +134,15 @@ export class World {
     if (offset === undefined) throw new Error('no offset');
     const operator = new Operator(
       { views, cluster: createCluster(api), events, registry, clock, random, log, observer: SILENT },
-      { bucket: BUCKET, operatorId: OPERATOR_ID, replicaId: name, offset, defaults: someDefaults, maxHoldMs: 300_000 },
+      {
+        bucket: BUCKET,
+        operatorId: OPERATOR_ID,
+        replicaId: name,
+        offset,
+        defaults: someDefaults,
+        maxHoldMs: 300_000,
+        readinessGates: { annotationPrefix: 'rollcall.dev', timeoutMs: GATE_TIMEOUT_MS },
+      },
     );
     const ended = Promise.all([operator.run(stop.signal), events.run(stop.signal), watching]).then(() => undefined);
     const replica: Replica = { name, operator, api, registry, stop, ended };
@@ -187,16 +207,17 @@ export class World {
 
   // ---- pods ----
 
-  addPod(name: string, ready: boolean): void {
-    const uid = this.#newUid();
-    this.api.put('Pod', podObject(name, uid, ready));
-    this.pods.set(uid, { name, uid, ready, changedAtMs: this.clock.monotonicMs(), gone: false });
+  addPod(name: string, ready: boolean, gated = this.#random() < 0.3): Truth {
+    const pod = { name, uid: this.#newUid(), gated, ready, changedAtMs: this.clock.monotonicMs(), gone: false };
+    this.#show(pod);
+    this.pods.set(pod.uid, pod);
+    return pod;
   }
 
   setReady(pod: Truth, ready: boolean): void {
     if (pod.gone || pod.ready === ready) return;
-    this.api.put('Pod', podObject(pod.name, pod.uid, ready));
     pod.ready = ready;
+    this.#show(pod);
     pod.changedAtMs = this.clock.monotonicMs();
   }
 
@@ -206,6 +227,30 @@ export class World {
     if (pod.ready) pod.changedAtMs = this.clock.monotonicMs();
     pod.ready = false;
     pod.gone = true;
+  }
+
+  /** Our condition of a pod, as it is stored; undefined before it was ever written. */
+  gateOf(pod: Truth): Json | undefined {
+    const stored = this.api.get('Pod', NAMESPACE, pod.name);
+    if (stored?.metadata.uid !== pod.uid) return undefined;
+    return conditionsOf(stored).find(({ type }) => type === GATE);
+  }
+
+  /** The pod as its kubelet reports it, beside the condition that is ours. */
+  #show(pod: Truth): void {
+    const gate = pod.gated ? this.gateOf(pod) : undefined;
+    this.api.put('Pod', podObject(pod, gate));
+  }
+
+  /** A gate that opens makes the pod Ready a moment later. */
+  #playKubelet(): void {
+    this.api.store.collection(resources.Pod).onChange.add(({ object, before }) => {
+      const pod = this.pods.get(object.metadata.uid);
+      if (pod === undefined || before === undefined || !pod.gated) return;
+      this.clock.after(KUBELET_MS, () => {
+        if (!pod.gone) this.#show(pod);
+      });
+    });
   }
 
   /** One in ten begins like one there is, as in services of thousands of pods. */
@@ -237,13 +282,30 @@ const SILENT: OperatorObserver = {
   conflict: () => undefined,
 };
 
-const podObject = (name: string, uid: string, ready: boolean) => ({
-  metadata: { name, namespace: NAMESPACE, labels: { app: 'web' }, uid },
-  spec: { nodeName: 'node-a', containers: [{ name: 'app', image: 'web:1.2.3', ports: [{ containerPort: 80 }] }] },
-  status: {
-    phase: 'Running',
-    podIP: '10.0.0.1',
-    startTime: '2026-11-23T09:00:00Z',
-    conditions: [{ type: 'Ready', status: ready ? 'True' : 'False', lastTransitionTime: '2026-11-23T09:00:00Z' }],
-  },
-});
+const podObject = ({ name, uid, ready, gated }: Truth, gate: Json | undefined) => {
+  const isReady = ready && (!gated || gate?.['status'] === 'True');
+  const condition = (type: string, isTrue: boolean, reason?: string) => ({
+    type,
+    status: isTrue ? 'True' : 'False',
+    lastTransitionTime: '2026-11-23T09:00:00Z',
+    ...(reason === undefined ? {} : { reason }),
+  });
+  return {
+    metadata: { name, namespace: NAMESPACE, labels: { app: 'web' }, uid },
+    spec: {
+      nodeName: 'node-a',
+      containers: [{ name: 'app', image: 'web:1.2.3', ports: [{ containerPort: 80 }] }],
+      ...(gated ? { readinessGates: [{ conditionType: GATE }] } : {}),
+    },
+    status: {
+      phase: 'Running',
+      podIP: '10.0.0.1',
+      startTime: '2026-11-23T09:00:00Z',
+      conditions: [
+        condition('ContainersReady', ready),
+        condition('Ready', isReady, ready && !isReady ? 'ReadinessGatesNotReady' : undefined),
+        ...(gate === undefined ? [] : [gate]),
+      ],
+    },
+  };
+};

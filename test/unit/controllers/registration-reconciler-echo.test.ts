@@ -25,6 +25,7 @@ test('a foreign status within the time of the echo is overwritten after it', asy
       registrations.put({ ...stored, status });
       return { kind: 'done' };
     },
+    patchPodCondition: async () => ({ kind: 'done' }),
     applyOwned: async () => ({ kind: 'done' }),
     restoreOwned: async () => ({ kind: 'done' }),
     deleteOwned: async () => ({ kind: 'done' }),

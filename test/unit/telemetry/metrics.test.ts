@@ -9,6 +9,7 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
     oldestRefreshAgeSeconds: () => 4.5,
     viewAgesSeconds: () => ({ Pod: 1 }),
     held: () => 0,
+    gatesWaiting: () => 2,
     queues: () => ({ pod: { depth: 2, workingSeconds: [1, 3] }, owned: { depth: 0, workingSeconds: [] } }),
   });
   metrics.lapsed(5);
@@ -23,6 +24,7 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
       'workqueue_longest_running_processor_seconds{name="owned"} 0',
       'rollcall_oldest_refresh_age_seconds 4.5',
       'rollcall_lapses_total 5',
+      'rollcall_readiness_gates_waiting 2',
       '# TYPE process_cpu_seconds_total counter',
       'rollcall_event_loop_lag_seconds{quantile="1"} 0',
     ]),
