@@ -226,6 +226,11 @@ export class InstanceTable {
     return { writes: this.#withBesides(due, nowMs, mayKeep).map(takeOff), reads };
   }
 
+  /** How many rows wait to be written now; of those whose time has come since `take` last looked nothing is said. */
+  get waiting(): { readonly urgent: number; readonly refresh: number } {
+    return this.#lanes.waiting;
+  }
+
   /** At most `limit` urgent writes and nothing else, for a last batch. */
   takeUrgent(limit: number): readonly Write[] {
     const nowMs = this.#clock.monotonicMs();

@@ -100,6 +100,10 @@ export class Lanes {
     return writes;
   }
 
+  get waiting(): { readonly urgent: number; readonly refresh: number } {
+    return { urgent: this.#urgent.size, refresh: this.#refresh.size };
+  }
+
   #enlist(row: Row, lane: LinkedList<Row>): void {
     if (row.list === lane) return;
     lane.push(row);

@@ -21,26 +21,32 @@ export type CommitResult =
   /** The lock is not as we left it, or an outcome is unknown: only a new term can tell what is in the stream. */
   | { readonly kind: 'over'; readonly why: string };
 
-/** Renews the lock and writes the rows taken; rows that others changed meanwhile are judged and taken out. */
+/**
+ * Renews the lock and writes the rows taken; rows that others changed meanwhile are judged and taken out. `planned`: the
+ * messages of the rows, when they were made before. `meanwhile` is called once, while the server works.
+ */
 export const commitWrites = async (
   context: WriterContext,
   term: Term,
   taken: readonly Write[],
   signal: AbortSignal,
+  {
+    planned,
+    meanwhile,
+  }: { readonly planned?: readonly KeyMessage[] | undefined; readonly meanwhile?: (() => void) | undefined } = {},
 ): Promise<CommitResult> => {
   let writes = taken;
+  let keys = planned ?? planKeys(context, term, writes);
   // Each refusal takes at least one row out, the second one all that changed: three rounds settle any batch.
   let refusals = 0;
   for (;;) {
-    const plan = planContext(context, term);
-    const keys = writes.map((write) => planKey(write, plan));
     const lock = renewal(
       lockSubject(context.bucket, context.operatorId),
       term.lockRevision,
       context.replicaId,
       term.number,
     );
-    const { outcome, sentAtMs } = await send(context, lock, keys);
+    const { outcome, sentAtMs } = await send(context, lock, keys, refusals === 0 ? meanwhile : undefined);
     switch (outcome.kind) {
       case 'committed':
         settle(context, term, keys, outcome.lastRevision, sentAtMs);
@@ -59,6 +65,7 @@ export const commitWrites = async (
         context.log.warn({ key: faulty.row.key, reason, description }, 'a key cannot be written');
         context.table.putOff(faulty, FAULTY_AGAIN_MS);
         writes = writes.filter((write) => write !== faulty);
+        keys = planKeys(context, term, writes);
         break;
       }
       case 'unknown':
@@ -69,6 +76,7 @@ export const commitWrites = async (
         if (left === undefined) return { kind: 'over', why: 'the lock was taken by another replica or removed' };
         refusals += 1;
         writes = left;
+        keys = planKeys(context, term, writes);
       }
     }
   }
@@ -78,9 +86,14 @@ const send = async (
   context: WriterContext,
   lock: BatchMessage,
   keys: readonly KeyMessage[],
+  meanwhile: (() => void) | undefined,
 ): Promise<{ outcome: CommitOutcome; sentAtMs: number }> => {
   const sentAtMs = context.clock.monotonicMs();
-  const outcome = await context.registry.commit([lock, ...keys.map((key) => key.message)], UNSTOPPABLE);
+  const [outcome] = await Promise.all([
+    context.registry.commit([lock, ...keys.map((key) => key.message)], UNSTOPPABLE),
+    // Not before the last bytes are on their way.
+    meanwhile && context.clock.yield().then(meanwhile),
+  ]);
   context.observer.batch(outcome.kind, keys.length, context.clock.monotonicMs() - sentAtMs);
   return { outcome, sentAtMs };
 };
@@ -153,6 +166,12 @@ export const learn = (context: WriterContext, row: Row, observed: Observed): voi
   context.table.observe(row, observed);
   if (before === 'ours' && live && observed.kind === 'none') context.observer.lapsed(row);
   if (before !== 'foreign' && observed.kind === 'foreign') context.observer.conflict(row);
+};
+
+/** The messages of these rows, as of now. */
+export const planKeys = (context: WriterContext, term: Term, writes: readonly Write[]): readonly KeyMessage[] => {
+  const plan = planContext(context, term);
+  return writes.map((write) => planKey(write, plan));
 };
 
 /** What judging stored messages needs, at this moment of a term. */

@@ -6,9 +6,11 @@
 //        +--- refused, fenced, outcome unknown, stream made anew, purged --+
 
 import type { RegistryHealth } from '../domain/registration-status.ts';
+import type { Taken } from '../table/instance-table.ts';
+import type { Row } from '../table/row.ts';
 import { Wakeup } from '../wakeup.ts';
-import { KEYS_PER_BATCH, planKey, subjectOf } from './batch-plan.ts';
-import { commitWrites, judgeContext, learn, planContext } from './commit.ts';
+import { KEYS_PER_BATCH, type KeyMessage, planKey, subjectOf } from './batch-plan.ts';
+import { commitWrites, judgeContext, learn, planContext, planKeys } from './commit.ts';
 import type { WriterContext } from './context.ts';
 import { elect } from './election.ts';
 import { HealthRecord } from './health.ts';
@@ -24,6 +26,9 @@ const CREATES_TURN_MS = 500;
 /** How often the stream is asked whether it is still the one we filled. */
 const INSPECT_EVERY_MS = 1_000;
 
+/** A batch taken and planned while the one before it was under way. */
+type Ahead = Taken & { readonly planned?: readonly KeyMessage[] };
+
 export type Voice = 'leader' | 'last' | 'substitute' | 'silent';
 
 export class Writer {
@@ -33,6 +38,7 @@ export class Writer {
   #term: Term | undefined;
   #holder: string | undefined;
   #wasLast = false;
+  #ahead: Ahead | undefined;
 
   constructor(context: WriterContext, onHealth: () => void) {
     this.#context = context;
@@ -167,13 +173,12 @@ export class Writer {
     let retryMs = RETRY_FLOOR_MS;
     // A full bucket may still take what replaces something: new keys wait, and do not hold up the refreshes.
     let createsFromMs = Number.NEGATIVE_INFINITY;
+    const mayWrite = (row: Row) =>
+      mayKeep(row) && (row.observed.kind === 'ours' || clock.monotonicMs() >= createsFromMs);
     while (!signal.aborted) {
       const nowMs = clock.monotonicMs();
       if (nowMs - term.renewedAtMs > FENCE_MS) return 'no batch was acknowledged for 4 s';
-      const { writes, reads } = table.take(
-        KEYS_PER_BATCH,
-        (row) => mayKeep(row) && (row.observed.kind === 'ours' || nowMs >= createsFromMs),
-      );
+      const { writes, reads, planned } = this.#takeAhead() ?? this.#take(mayWrite);
       if (reads.length > 0) await this.#read(term, reads, signal);
       if (writes.length === 0 && nowMs - term.renewedAtMs < RENEW_EVERY_MS) {
         if (reads.length > 0) continue;
@@ -181,7 +186,11 @@ export class Writer {
         await this.#bell.wait(Math.max(1, dueMs - nowMs), signal);
         continue;
       }
-      const result = await commitWrites(this.#context, term, writes, signal);
+      const result = await commitWrites(this.#context, term, writes, signal, {
+        planned,
+        // A full batch that waits already is made ready while the server works on this one.
+        meanwhile: table.waiting.refresh < KEYS_PER_BATCH ? undefined : () => this.#planAhead(term, mayWrite),
+      });
       switch (result.kind) {
         case 'settled':
           // It is well when the new keys had their turn.
@@ -207,7 +216,34 @@ export class Writer {
           retryMs = Math.min(retryMs * 2, RETRY_CEILING_MS);
       }
     }
+    if (this.#ahead !== undefined) this.#drop(this.#ahead);
+    this.#ahead = undefined;
     return undefined;
+  }
+
+  #take(mayWrite: (row: Row) => boolean): Ahead {
+    return this.#context.table.take(KEYS_PER_BATCH, mayWrite);
+  }
+
+  #planAhead(term: Term, mayWrite: (row: Row) => boolean): void {
+    const taken = this.#take(mayWrite);
+    this.#ahead = { ...taken, planned: planKeys(this.#context, term, taken.writes) };
+  }
+
+  /** The batch planned ahead; not when something urgent came meanwhile, or something in it is no longer wanted so. */
+  #takeAhead(): Ahead | undefined {
+    const { table } = this.#context;
+    const ahead = this.#ahead;
+    this.#ahead = undefined;
+    if (ahead === undefined) return undefined;
+    if (table.waiting.urgent === 0 && ahead.writes.every(({ wish, row }) => wish === row.wish)) return ahead;
+    this.#drop(ahead);
+    return undefined;
+  }
+
+  #drop({ writes, reads }: Ahead): void {
+    this.#context.table.release(writes);
+    this.#context.table.releaseReads(reads);
   }
 
   /** Asks what is under keys of which nothing is known. */
