@@ -39,8 +39,9 @@ const VIEW_FRESH_MS = 15_000;
 /** Keys nobody can vouch for any more lapse spread over this, not all at once. */
 const HOLD_SPREAD_MS = 60_000;
 const WATCH_FRESHNESS_EVERY_MS = 1_000;
-/** Status patches wait for the API server; a few at a time keep it from being the bottleneck. */
-const STATUS_WORKERS = 4;
+/** Statuses are written one at a time; while more than this wait (the registry came or went), helpers join in. */
+const STATUS_BACKLOG = 50;
+const STATUS_HELPERS = 3;
 
 export type OperatorPorts = {
   readonly views: Views;
@@ -167,6 +168,7 @@ export class Operator {
       viewFresh: () => this.viewFresh,
       holding: () => this.held > 0,
       voice: () => this.voice,
+      busy: () => this.#registrations.reading().depth > STATUS_BACKLOG,
       later: (key, delayMs) => this.#registrations.addAfter(key, delayMs),
     });
     const ownedContext = {
@@ -179,11 +181,12 @@ export class Operator {
     };
     await Promise.all([
       this.#pods.run((key) => reconcilePod(podContext, key), failed('pod'), signal),
-      ...Array.from({ length: STATUS_WORKERS }, () =>
+      ...Array.from({ length: 1 + STATUS_HELPERS }, (_, helper) =>
         this.#registrations.run(
           (key, until) => registrations.reconcile(key, until),
           failed('serviceregistration'),
           signal,
+          helper === 0 ? 0 : STATUS_BACKLOG,
         ),
       ),
       this.#owned.run((key, until) => reconcileOwned(ownedContext, key, until), failed('owned'), signal),

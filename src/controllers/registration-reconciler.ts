@@ -22,6 +22,12 @@ const WRITE_EVERY_MS = 2_000;
 /** After a write its echo in the view is awaited for this long before the view is believed again. */
 const ECHO_MS = 5_000;
 
+/**
+ * A patch of a status costs the API server 10 ms of CPU, more than anything else we ask of it, and delays what it tells of
+ * pods meanwhile. So unless many wait, it gets its breath back after each.
+ */
+const PAUSE_MS = 100;
+
 export type RegistrationReconcilerContext = {
   readonly views: Views;
   /** With the settings in force in its namespace. */
@@ -36,6 +42,8 @@ export type RegistrationReconcilerContext = {
   /** The brake holds something. */
   readonly holding: () => boolean;
   readonly voice: () => Voice;
+  /** So many statuses wait that none may be taken slowly. */
+  readonly busy: () => boolean;
   readonly later: (key: ObjectKey, delayMs: number) => void;
 };
 
@@ -55,7 +63,7 @@ export class RegistrationReconciler {
   }
 
   async reconcile(key: ObjectKey, signal: AbortSignal): Promise<void> {
-    const { registrationOf, clock, cluster, voice, later } = this.#context;
+    const { registrationOf, clock, cluster, voice, busy, later } = this.#context;
     const registration = registrationOf(key);
     if (registration === undefined || registration.deleting) {
       this.#written.delete(key);
@@ -95,6 +103,7 @@ export class RegistrationReconciler {
       this.#written.set(key, { uid: registration.uid, status, atMs: nowMs });
       // Were the echo to differ from what was written, the view would tell nothing: look once more.
       later(key, ECHO_MS);
+      if (!busy()) await clock.sleep(PAUSE_MS, signal);
     } else if (outcome.kind !== 'notFound') {
       throw new Error(`status not written: ${outcome.description}`);
     }

@@ -91,16 +91,20 @@ export class WorkQueue<K extends string> {
     this.#bell.ring();
   }
 
-  /** Works until the signal aborts, on one key at a time. Several of these share the queue. */
+  /**
+   * Works until the signal aborts, on one key at a time. Several of these share the queue; one with `backlog` helps out
+   * only while more keys than that wait.
+   */
   async run(
     reconcile: (key: K, signal: AbortSignal) => Promise<void> | void,
     onError: (key: K, error: unknown) => void,
     signal: AbortSignal,
+    backlog = 0,
   ): Promise<void> {
     let sliceFromMs = this.#clock.monotonicMs();
     while (!signal.aborted) {
       const waitMs = this.#promoteDelayed();
-      const next = this.#shift();
+      const next = this.#waiting.size > backlog ? this.#shift() : undefined;
       if (next === undefined) {
         await this.#bell.wait(waitMs, signal);
         sliceFromMs = this.#clock.monotonicMs();

@@ -51,6 +51,7 @@ test('a foreign status within the time of the echo is overwritten after it', asy
     viewFresh: () => true,
     holding: () => false,
     voice: () => 'leader',
+    busy: () => false,
     later: (key, delayMs) => queue.addAfter(key, delayMs),
   });
   registrations.onChange(({ key }) => queue.add(key));
