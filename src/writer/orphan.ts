@@ -1,11 +1,12 @@
 // A key of ours in the stream whose pod nobody here wishes for: the pod went while nobody led. Pure: turns the stored
 // message into a wish to say farewell, from what the value and its owner header tell.
 
-import type { InstanceKey, Wish } from '../domain/instance.ts';
+import type { InstanceContent, InstanceKey, Wish } from '../domain/instance.ts';
 import { type KeyForm, parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
 import { parseInstance, parseOwner } from '../domain/service-instance.ts';
 import type { WhenNotReady } from '../domain/settings.ts';
+import { normaliseVersion } from '../domain/version.ts';
 import type { StoredMessage } from './registry.ts';
 
 export type Orphan = {
@@ -27,6 +28,7 @@ export const orphanOf = (
   const parts = parseInstanceKey(message.subject.slice(`$KV.${bucket}.`.length));
   const value = parseInstance(message.body);
   if (parts === undefined || value === undefined) return undefined;
+  if (message.body.length > VALUE_BYTES_MAX || !isRepeatable(value.content, parts.serviceName)) return undefined;
   const ttlMs = (message.ttlSeconds ?? 0) * 1_000;
   return {
     instanceId: parts.instanceId,
@@ -48,3 +50,16 @@ export const orphanOf = (
     },
   };
 };
+
+/** Nothing of ours is larger. */
+const VALUE_BYTES_MAX = 8_192;
+
+/** A farewell repeats what stands: somebody else may have written it in our name, and readers must not refuse ours. */
+const isRepeatable = (
+  { serviceName, version, stickyActiveGroup, metadata }: InstanceContent,
+  service: string,
+): boolean =>
+  serviceName === service &&
+  normaliseVersion(version) === version &&
+  (stickyActiveGroup ?? '').isWellFormed() &&
+  Object.entries(metadata).every(([key, value]) => key.isWellFormed() && String(value).isWellFormed());

@@ -68,6 +68,13 @@ describe('orphanOf', () => {
     ['of another operator', aMessage({}, 'they/trading/trading-1/u-1')],
     ['a marker', aMessage({ operation: 'MaxAge' })],
     ['no value', aMessage({ body: Buffer.from('nonsense') })],
+    ['a value that readers would refuse', aMessage({ body: Buffer.from(VALUE.replace('1.4.2', 'v1')) })],
+    ['a value of another service', aMessage({ body: Buffer.from(VALUE.replace('trading-service', 'other-service')) })],
+    ['half a surrogate pair', aMessage({ body: Buffer.from(VALUE.replace('{}', '{"a":"\\ud800"}')) })],
+    [
+      'more than a value may hold',
+      aMessage({ body: Buffer.from(VALUE.replace('{}', `{"a":"${'x'.repeat(9_000)}"}`)) }),
+    ],
     ['no key of ours', aMessage({ subject: '$KV.service-registry.sticky-active.x' })],
   ];
   test.each(left)('left to lapse: %s', (_name, message) => {
