@@ -52,6 +52,7 @@ const FIELDS: Readonly<Record<string, readonly [unknown, ...unknown[]]>> = {
   metadataFromLabels: [['track'], ['example.com/part-of']],
   whenNotReady: ['MarkUnhealthy', 'Lapse', 'Remove'],
   onConflict: ['Yield', 'Adopt'],
+  keyLayout: ['Dotted', 'Underscore', 'DoubleUnderscore'],
   suspend: [true, false],
 };
 

@@ -83,17 +83,24 @@ export type PodOptions = {
   readonly node?: string;
   /** It lists our readiness gate. */
   readonly gated?: boolean;
+  /** The name of its one port, 8080; default: none. */
+  readonly port?: string;
+  readonly hostNetwork?: boolean;
 };
 
 export const createPod = (api: ApiClient, namespace: string, name: string, options: PodOptions = {}): Promise<Pod> => {
-  const { annotations = {}, labels = { app: name }, image = 'registry.invalid/app:1.4.2', node, gated } = options;
+  const { annotations = {}, labels = { app: name }, image = 'registry.invalid/app:1.4.2', node } = options;
+  const { gated, port, hostNetwork = false } = options;
   return api.post<Pod>(podsPath(namespace), {
     metadata: { name, annotations, labels },
     spec: {
       ...(gated === true ? GATED : {}),
       terminationGracePeriodSeconds: 0,
       ...(node === undefined ? {} : { nodeName: node }),
-      containers: [{ name: 'app', image, ports: [{ containerPort: 8080 }] }],
+      hostNetwork,
+      containers: [
+        { name: 'app', image, ports: [{ containerPort: 8080, ...(port === undefined ? {} : { name: port }) }] },
+      ],
     },
   });
 };
