@@ -3,6 +3,12 @@
 // `config-sources.ts`.
 
 import { z } from 'zod';
+import {
+  INTERVAL_SECONDS_MAX,
+  NOT_READY_GRACE_SECONDS_MAX,
+  TTL_SECONDS_MAX,
+  TTL_SECONDS_MIN,
+} from './domain/crd-schema.ts';
 import { KEY_LAYOUTS } from './domain/names.ts';
 
 /** Digits alone: what else `Number` takes for one (an empty text, `1e3`, true) is a mistake. */
@@ -98,8 +104,10 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
         .regex(/^(Z|[+-](0\d|1[0-4]):[0-5]\d)$/, 'must be an offset such as +08:00, or Z')
         .default('+08:00')
         .describe('UTC offset that lastHeartbeat and start_time are printed with'),
-      defaultTtl: seconds(3, 3_600).default(30).describe('TTL in seconds of keys whose resource says none'),
-      defaultRefreshInterval: seconds(1, 1_200)
+      defaultTtl: seconds(TTL_SECONDS_MIN, TTL_SECONDS_MAX)
+        .default(30)
+        .describe('TTL in seconds of keys whose resource says none'),
+      defaultRefreshInterval: seconds(1, INTERVAL_SECONDS_MAX)
         .default(10)
         .describe('Refresh interval in seconds; at most a third of the TTL, which is what applies when that is less'),
       defaultInstanceId: z
@@ -110,6 +118,9 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
         .enum(['MarkUnhealthy', 'Lapse', 'Remove'], 'must be MarkUnhealthy, Lapse or Remove')
         .default('MarkUnhealthy')
         .describe('What becomes of the key of a pod that is not Ready, or goes'),
+      defaultNotReadyGrace: seconds(0, NOT_READY_GRACE_SECONDS_MAX)
+        .default(0)
+        .describe('For how many seconds a pod that is not Ready any more keeps its key as it is'),
       defaultOnConflict: z
         .enum(['Yield', 'Adopt'], 'must be Yield or Adopt')
         .default('Yield')

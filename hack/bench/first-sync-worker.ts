@@ -42,6 +42,7 @@ async function sync({ kubeconfig, pods }: { kubeconfig: string; pods: number }):
       refreshIntervalSeconds: 10,
       instanceId: 'Generated',
       whenNotReady: 'MarkUnhealthy',
+      notReadyGraceSeconds: 0,
       onConflict: 'Yield',
       keyLayout: 'Dotted',
     },

@@ -47,6 +47,7 @@ export const defaultsOf = (config: Config): Defaults => ({
   refreshIntervalSeconds: Math.min(config.defaultRefreshInterval, Math.floor(config.defaultTtl / 3)),
   instanceId: config.defaultInstanceId,
   whenNotReady: config.defaultWhenNotReady,
+  notReadyGraceSeconds: config.defaultNotReadyGrace,
   onConflict: config.defaultOnConflict,
   keyLayout: config.keyLayout,
 });

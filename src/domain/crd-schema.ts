@@ -28,6 +28,7 @@ const rules = (...list: readonly CelRule[]) => ({ 'x-kubernetes-validations': li
 export const TTL_SECONDS_MIN = 3;
 export const TTL_SECONDS_MAX = 3600;
 export const INTERVAL_SECONDS_MAX = TTL_SECONDS_MAX / 3;
+export const NOT_READY_GRACE_SECONDS_MAX = 300;
 
 const INTERVAL_RULE = {
   rule: '!has(self.ttlSeconds) || !has(self.refreshIntervalSeconds) || self.refreshIntervalSeconds * 3 <= self.ttlSeconds',
@@ -180,6 +181,10 @@ const specFields = z.object({
   whenNotReady: z.enum(['MarkUnhealthy', 'Lapse', 'Remove']).optional().meta({
     description:
       'What becomes of the key of a pod that is no longer Ready. MarkUnhealthy: rewritten once as UNHEALTHY, then it lapses. Lapse: it lapses. Remove: it is purged at once.',
+  }),
+  notReadyGraceSeconds: z.int().min(0).max(NOT_READY_GRACE_SECONDS_MAX).optional().meta({
+    description:
+      'A pod that is Ready again within so many seconds keeps its key as it was, refreshed all the while. Deletion is never delayed. Absent: 0.',
   }),
   onConflict: z.enum(['Yield', 'Adopt']).optional().meta({
     description:

@@ -216,6 +216,7 @@ const wishFor = (
     },
     ...(note === undefined ? {} : { versionNote: note }),
     state: stateOf(pod, settings),
+    ...graceOf(pod, settings),
     podCreatedAtMs: pod.createdAtMs,
   };
 };
@@ -235,6 +236,14 @@ const askState = (ask: (rule: Rule, passed: boolean) => boolean, { state }: Wish
   for (const [reason, rule] of STATE_RULES) {
     if (!ask(rule, state.kind === 'live' || state.reason !== reason)) return;
   }
+};
+
+/** Says how long, not until when: there is no time here. */
+const graceOf = (pod: PodView, { notReadyGraceSeconds }: Settings): Pick<Wish, 'grace'> => {
+  if (notReadyGraceSeconds === 0) return {};
+  const ms = notReadyGraceSeconds * 1_000;
+  const sinceMs = pod.ready ? undefined : pod.readyChangedAtMs;
+  return { grace: sinceMs === undefined ? { ms } : { ms, notReadySinceMs: sinceMs } };
 };
 
 const podState = (pod: PodView): Wish['state'] => {

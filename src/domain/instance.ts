@@ -41,6 +41,11 @@ export type Wish = {
   /** Said when `content.version` is not what its source said. */
   readonly versionNote?: string;
   readonly state: { readonly kind: 'live' } | { readonly kind: 'away'; readonly reason: AwayReason };
+  /**
+   * For so long a pod that is no longer Ready keeps the key it has, and when it ceased to be Ready, in ms since the epoch,
+   * where that is known. Absent: at once.
+   */
+  readonly grace?: { readonly ms: number; readonly notReadySinceMs?: number };
   /** ms since the epoch; orders two pods that want the same instance id: the older has it. */
   readonly podCreatedAtMs: number;
 };

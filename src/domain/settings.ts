@@ -30,6 +30,8 @@ export type Settings = {
   readonly metadata: Readonly<Record<string, string>>;
   readonly metadataFromLabels: readonly string[];
   readonly whenNotReady: WhenNotReady;
+  /** A pod that is Ready again within this was never away. */
+  readonly notReadyGraceSeconds: number;
   readonly onConflict: OnConflict;
   readonly keyLayout: KeyLayout;
   readonly suspend: boolean;
@@ -40,7 +42,16 @@ export type Settings = {
  * value; what a namespace or a workload says is spread over them, so that the nearest word counts.
  */
 export type Defaults = SpecDefaults &
-  Pick<Settings, 'ttlSeconds' | 'refreshIntervalSeconds' | 'instanceId' | 'whenNotReady' | 'onConflict' | 'keyLayout'>;
+  Pick<
+    Settings,
+    | 'ttlSeconds'
+    | 'refreshIntervalSeconds'
+    | 'instanceId'
+    | 'whenNotReady'
+    | 'notReadyGraceSeconds'
+    | 'onConflict'
+    | 'keyLayout'
+  >;
 
 export type Resolved =
   | { readonly kind: 'valid'; readonly value: Settings }

@@ -19,6 +19,7 @@ import type { InstanceReport } from '../domain/registration-status.ts';
 import { encodeInstance } from '../domain/service-instance.ts';
 import type { Revision } from '../writer/registry.ts';
 import { BlockedWishes, isOlder } from './blocked-wishes.ts';
+import { begunGrace, graceEndsAtMs, graceOf, inForce, isGraceOver, wantedBy } from './grace.ts';
 import { type DueWrite, Lanes, TICK_MS } from './lanes.ts';
 import {
   type EncodedValue,
@@ -358,15 +359,23 @@ export class InstanceTable {
     this.#letRetire(this.#update(row, wish, 'retiring'));
   }
 
+  /** The grace is over, or the row's key stands for another pod: what the reconcilers said last comes into force. */
+  endGrace(row: Row): void {
+    if (row.grace === undefined) return;
+    const { wish } = row.grace;
+    row.grace = undefined;
+    this.#enforce(row, wish, row.tenure);
+  }
+
   /** The pod's key stands in the stream under another id: its rows take that, and whoever had it here another one. */
   assign(row: Row, instanceId: string): void {
-    const { wish } = row;
+    const wish = wantedBy(row);
     const displaced = this.#instance(wish.serviceName, instanceId);
     for (const own of this.#instance(wish.serviceName, row.instanceId)) this.#remove(own);
     for (const other of displaced) this.#drop(other);
     this.#give(instanceId, wish);
-    const loser = displaced.find(({ farewell }) => !farewell)?.wish;
-    if (loser !== undefined) this.#claim(loser, false);
+    const loser = displaced.find(({ farewell }) => !farewell);
+    if (loser !== undefined) this.#claim(wantedBy(loser), false);
   }
 
   // ---- inside ----
@@ -390,7 +399,8 @@ export class InstanceTable {
           ];
     for (const id of ids) {
       const rows = this.#instance(wish.serviceName, id);
-      const holder = rows.find(({ farewell }) => !farewell)?.wish;
+      const held = rows.find(({ farewell }) => !farewell);
+      const holder = held === undefined ? undefined : wantedBy(held);
       if (holder !== undefined && !(contest && olderTakes(rows, holder, wish))) continue;
       this.#give(id, wish);
       this.#listener.onReport(wish.registration);
@@ -422,16 +432,19 @@ export class InstanceTable {
   }
 
   #create(wish: Wish, instanceId: string, form: KeyForm, observed: Observed): Row {
+    // A leader knows what stands under the key; whoever leads next will.
+    const grace = this.#leading ? undefined : begunGrace(wish, this.#clock);
     const row: Row = {
       key: keyIn(form, wish.serviceName, instanceId),
       form,
       instanceId,
       // The same for all keys of an instance, so that they are due together.
       fraction: fractionOf(keyIn('Dotted', wish.serviceName, instanceId)),
-      wish,
+      wish: inForce(wish, grace),
+      grace,
       farewell: false,
       tenure: 'current',
-      text: textOf(wish, instanceId),
+      text: textOf(inForce(wish, grace), instanceId),
       observed,
       heartbeatMs: observed.kind === 'ours' ? observed.heartbeatMs : 0,
       wishedAtMs: this.#clock.monotonicMs(),
@@ -454,6 +467,12 @@ export class InstanceTable {
 
   /** The wish may be another pod's (one replaced under its name): what was observed and is in flight stays. */
   #update(row: Row, wish: Wish, tenure: Tenure = 'current'): Row {
+    const seen = graceOf(row, wish, this.#clock.monotonicMs());
+    row.grace = seen !== undefined && this.#unseen.has(row) ? begunGrace(wish, this.#clock) : seen;
+    return this.#enforce(row, inForce(wish, row.grace), tenure);
+  }
+
+  #enforce(row: Row, wish: Wish, tenure: Tenure): Row {
     const told = row.wish;
     const revived = row.farewell;
     if (told.registration !== wish.registration || told.pod.uid !== wish.pod.uid) {
@@ -484,6 +503,7 @@ export class InstanceTable {
     if (row.farewell) return;
     const wish: Wish = { ...row.wish, state: { kind: 'away', reason: gone ? 'Terminating' : 'Deselected' } };
     row.farewell = true;
+    row.grace = undefined;
     if (row.wish.state.kind === 'live') row.wishedAtMs = this.#clock.monotonicMs();
     row.wish = wish;
     row.text = textOf(wish, row.instanceId);
@@ -509,6 +529,10 @@ export class InstanceTable {
       if (row.farewell || row.tenure !== 'current') this.#remove(row);
       return;
     }
+    if (row.grace !== undefined && isGraceOver(row, row.grace, nowMs)) {
+      this.endGrace(row);
+      return;
+    }
     const step = nextStep(row, nowMs);
     const isLast = row.farewell || row.tenure !== 'current';
     const waitsForNothing = row.farewell || row.wish.state.kind === 'away';
@@ -516,7 +540,8 @@ export class InstanceTable {
       this.#remove(row);
       return;
     }
-    this.#lanes.place(row, step);
+    if (step.kind !== 'wait' || row.grace === undefined) this.#lanes.place(row, step);
+    else this.#lanes.place(row, { ...step, untilMs: Math.min(step.untilMs, graceEndsAtMs(row.grace)) });
   }
 
   #noteReport(row: Row, nowMs = this.#clock.monotonicMs()): void {

@@ -6,6 +6,7 @@ import type { InstanceKey, InstanceStatus, Wish } from '../domain/instance.ts';
 import { formsOf, type KeyForm } from '../domain/names.ts';
 import type { InstanceReport } from '../domain/registration-status.ts';
 import type { Revision } from '../writer/registry.ts';
+import type { Grace } from './grace.ts';
 import type { Timed } from './timing-wheel.ts';
 
 /** What the stream was last seen to hold under the key. */
@@ -60,7 +61,10 @@ export interface Row extends Timed<Row> {
   readonly instanceId: string;
   /** Place in the refresh interval, [0, 1). */
   readonly fraction: number;
+  /** In force now: while a grace lasts it is live, whatever the pod is. */
   wish: Wish;
+  /** The pod is no longer Ready, and its key stays as it is for a while. */
+  grace: Grace | undefined;
   /** Nobody wishes for this key any more; the row goes when nothing is left to do. */
   farewell: boolean;
   tenure: Tenure;

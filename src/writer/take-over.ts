@@ -102,9 +102,9 @@ const settleRows = (
     strays.delete(row.key);
     // A row that passed to another pod meanwhile is asked for once more.
     if (known !== undefined) return { kind: 'unknown' };
-    return message === undefined
-      ? { kind: 'none', revision: 0 }
-      : judge(message, row.wish.pod, judgeContext(context, term));
+    if (message === undefined) return { kind: 'none', revision: 0 };
+    table.endGrace(row);
+    return judge(message, row.wish.pod, judgeContext(context, term));
   };
   table.lead((row) => {
     const before = row.observed.kind;

@@ -15,6 +15,7 @@ export const someDefaults: Defaults = {
   refreshIntervalSeconds: 10,
   instanceId: 'Generated',
   whenNotReady: 'MarkUnhealthy',
+  notReadyGraceSeconds: 0,
   onConflict: 'Yield',
   keyLayout: 'Dotted',
 };
@@ -79,6 +80,7 @@ export const aRegistration = ({ settings, problem, ...view }: RegistrationOption
     metadata: {},
     metadataFromLabels: [],
     whenNotReady: 'MarkUnhealthy',
+    notReadyGraceSeconds: 0,
     onConflict: 'Yield',
     keyLayout: 'Dotted',
     suspend: false,

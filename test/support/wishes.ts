@@ -67,6 +67,7 @@ export const aRow = (wish: Wish, observed: Observed, more: Partial<Row> = {}): R
     instanceId: 'trading-service-1',
     fraction: 0.5,
     wish,
+    grace: undefined,
     farewell: false,
     tenure: 'current',
     text: encodeInstance(wish.content, 'trading-service-1', wish.state.kind === 'live' ? 'ACTIVE' : 'UNHEALTHY'),

@@ -4,7 +4,7 @@
 import { formsOf, type KeyForm, type ParsedKey, parseInstanceKey } from '../../../src/domain/names.ts';
 import { refusals } from '../../support/strict-readers.ts';
 import { GateJudge } from './gate-judge.ts';
-import { BUCKET, OPERATOR_ID, type World } from './world.ts';
+import { BUCKET, OPERATOR_ID, type Truth, type World } from './world.ts';
 
 const PREFIX = `$KV.${BUCKET}.`;
 export const LOCK = `$ROLLCALL.${BUCKET}.${OPERATOR_ID}.lock`;
@@ -133,11 +133,23 @@ export class Judge {
     if (!this.#world.pods.has(uid)) throw new Error(`I3: ${message.subject} is of pod ${uid}, which never existed`);
     const pod = this.#world.pods.get(uid);
     if (pod === undefined) return;
-    const calm = atMs - Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs) > FAREWELL_MS;
+    const calm =
+      atMs - Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs) > FAREWELL_MS + this.#world.graceMs(pod);
     if (value.status === 'ACTIVE' && !this.#world.wants(pod) && calm)
       throw new Error(`I2: dead pod ${pod.name} was refreshed`);
     if (value.status === 'ACTIVE') this.#gates.registered.add(uid);
+    if (value.status === 'UNHEALTHY') this.#noticed(message.subject, pod, atMs);
     this.#live.set(message.subject, { key, uid, status: value.status, atMs, ttlMs: message.ttlSeconds * 1_000 });
+  }
+
+  /** A flap within the grace is nobody's business, as long as every replica saw it begin. */
+  #noticed(subject: string, pod: Truth, atMs: number): void {
+    const wasActive = this.#live.get(subject)?.status === 'ACTIVE';
+    const { specChangedAtMs, spec, startedAtMs } = this.#world;
+    const seen = startedAtMs < pod.changedAtMs - READY_FOR_MS && specChangedAtMs < pod.changedAtMs - FAREWELL_MS;
+    if (!wasActive || !seen || pod.gone || pod.ready || spec === undefined || spec.suspend) return;
+    const forMs = atMs - pod.changedAtMs;
+    if (forMs < spec.notReadyGraceSeconds * 1_000) throw new Error(`${pod.name} was told UNHEALTHY after ${forMs} ms`);
   }
 
   /** I1: the key of a pod that is Ready, and was seen to be, does not lapse. */
@@ -192,7 +204,7 @@ export class Judge {
       const isLapsing = this.#world.isLapsing || this.#world.lapsingUntilMs > atMs - FAREWELL_MS;
       if (isLapsing && nowMs < lapsesAtMs) continue;
       const sinceMs = Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs);
-      if (nowMs - sinceMs > FAREWELL_MS)
+      if (nowMs - sinceMs > FAREWELL_MS + this.#world.graceMs(pod))
         throw new Error(`I2: ${subject} is ACTIVE ${nowMs - sinceMs} ms after ${pod.name} went`);
     }
   }

@@ -20,6 +20,7 @@ export const runSchedule = async (seed: number): Promise<Outcome> => {
   const told: string[] = [];
   const startedMs = world.clock.monotonicMs();
   try {
+    if (seed % 2 === 0) world.setSpec({ ...PLAIN, notReadyGraceSeconds: 8 });
     world.startReplica();
     world.startReplica(between(random, -60_000, 60_000));
     for (let i = 0; i < 4; i += 1) world.addPod(`pod-${i}`, true);
@@ -189,6 +190,7 @@ const otherSpec = (random: Random): Spec => {
     onConflict: random() < 0.8 ? 'Yield' : 'Adopt',
     keyLayout: random() < 0.5 ? 'Dotted' : pick(random, ['Underscore', 'DoubleUnderscore'] as const),
     suspend: random() < 0.1,
+    notReadyGraceSeconds: random() < 0.5 ? 0 : 8,
     metadata: random() < 0.5 ? {} : { team: `team-${Math.floor(random() * 3)}` },
   };
 };

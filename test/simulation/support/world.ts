@@ -4,6 +4,7 @@
 import type { Random } from '../../../src/clock.ts';
 import type { KeyLayout } from '../../../src/domain/names.ts';
 import { parseOffset } from '../../../src/domain/service-instance.ts';
+import { formatSeconds } from '../../../src/domain/timestamp.ts';
 import { createCluster } from '../../../src/kubernetes/cluster-writer.ts';
 import { EventRecorder } from '../../../src/kubernetes/event-recorder.ts';
 import { resources } from '../../../src/kubernetes/resources.ts';
@@ -37,6 +38,8 @@ export type Truth = {
   ready: boolean;
   /** Fake monotonic ms when `ready` last changed, as the API server shows it. */
   changedAtMs: number;
+  /** The same by the cluster's wall clock. */
+  changedWallMs: number;
   gone: boolean;
 };
 
@@ -49,6 +52,7 @@ export type Spec = {
   readonly onConflict: 'Yield' | 'Adopt';
   readonly keyLayout: KeyLayout;
   readonly suspend: boolean;
+  readonly notReadyGraceSeconds: number;
   readonly metadata: Readonly<Record<string, string>>;
 };
 
@@ -60,8 +64,12 @@ export const PLAIN: Spec = {
   onConflict: 'Yield',
   keyLayout: 'Dotted',
   suspend: false,
+  notReadyGraceSeconds: 0,
   metadata: {},
 };
+
+/** Replicas' clocks differ by up to a minute, and jump by up to half of one. */
+const CLOCKS_APART_MS = 100_000;
 
 export type Replica = {
   readonly name: string;
@@ -84,6 +92,8 @@ export class World {
   specChangedAtMs = 0;
   /** Fake monotonic ms until when keys were left to lapse, if they were. */
   lapsingUntilMs = Number.NEGATIVE_INFINITY;
+  /** Fake monotonic ms when a replica last started. */
+  startedAtMs = 0;
   readonly #random: Random;
   readonly #errors: string[] = [];
   #count = 0;
@@ -147,6 +157,7 @@ export class World {
     const ended = Promise.all([operator.run(stop.signal), events.run(stop.signal), watching]).then(() => undefined);
     const replica: Replica = { name, operator, api, registry, stop, ended };
     this.replicas.push(replica);
+    this.startedAtMs = this.clock.monotonicMs();
     return replica;
   }
 
@@ -195,6 +206,13 @@ export class World {
     return this.spec?.whenNotReady === 'Lapse' || this.spec?.suspend === true;
   }
 
+  /** For so long after it ceased to be Ready a pod may keep its key; a replica with another clock may begin anew. */
+  graceMs(pod: Truth): number {
+    if (pod.gone || this.spec === undefined || this.spec.suspend) return 0;
+    const graceMs = this.spec.notReadyGraceSeconds * 1_000;
+    return graceMs === 0 || this.startedAtMs < pod.changedAtMs ? graceMs : graceMs + CLOCKS_APART_MS;
+  }
+
   /** The pod should have an ACTIVE key. */
   wants(pod: Truth): boolean {
     return pod.ready && this.spec !== undefined && !this.spec.suspend;
@@ -208,7 +226,7 @@ export class World {
   // ---- pods ----
 
   addPod(name: string, ready: boolean, gated = this.#random() < 0.3): Truth {
-    const pod = { name, uid: this.#newUid(), gated, ready, changedAtMs: this.clock.monotonicMs(), gone: false };
+    const pod = { name, uid: this.#newUid(), gated, ready, ...this.#now(), gone: false };
     this.#show(pod);
     this.pods.set(pod.uid, pod);
     return pod;
@@ -216,9 +234,8 @@ export class World {
 
   setReady(pod: Truth, ready: boolean): void {
     if (pod.gone || pod.ready === ready) return;
-    pod.ready = ready;
+    Object.assign(pod, { ready, ...this.#now() });
     this.#show(pod);
-    pod.changedAtMs = this.clock.monotonicMs();
   }
 
   deletePod(pod: Truth): void {
@@ -253,6 +270,10 @@ export class World {
     });
   }
 
+  #now(): Pick<Truth, 'changedAtMs' | 'changedWallMs'> {
+    return { changedAtMs: this.clock.monotonicMs(), changedWallMs: this.clock.wallMs() };
+  }
+
   /** One in ten begins like one there is, as in services of thousands of pods. */
   #newUid(): string {
     const digits = (count: number) =>
@@ -282,12 +303,12 @@ const SILENT: OperatorObserver = {
   conflict: () => undefined,
 };
 
-const podObject = ({ name, uid, ready, gated }: Truth, gate: Json | undefined) => {
+const podObject = ({ name, uid, ready, gated, changedWallMs }: Truth, gate: Json | undefined) => {
   const isReady = ready && (!gated || gate?.['status'] === 'True');
   const condition = (type: string, isTrue: boolean, reason?: string) => ({
     type,
     status: isTrue ? 'True' : 'False',
-    lastTransitionTime: '2026-11-23T09:00:00Z',
+    lastTransitionTime: formatSeconds(changedWallMs),
     ...(reason === undefined ? {} : { reason }),
   });
   return {

@@ -89,6 +89,22 @@ describe('the state', () => {
   });
 });
 
+describe('the grace for pods that are not Ready', () => {
+  const graceful = aRegistration({ settings: { notReadyGraceSeconds: 20 } });
+
+  test.each<[string, PodView, object | undefined]>([
+    ['of a Ready pod', aPod(), { ms: 20_000 }],
+    ['of one that is not', aPod({ ready: false }), { ms: 20_000, notReadySinceMs: NINE + 2_000 }],
+    ['of one that was never asked', { ...aPodWithout('readyChangedAtMs'), ready: false }, { ms: 20_000 }],
+  ])('%s is told by its length, and since when', (_, pod, grace) => {
+    expect(wishOf(pod, graceful)?.grace).toEqual(grace);
+  });
+
+  test('is none by default', () => {
+    expect(wishOf(aPod({ ready: false }), aRegistration())).not.toHaveProperty('grace');
+  });
+});
+
 describe('selection', () => {
   const annotated = (annotations: Record<string, string> = {}, pod: Partial<PodView> = {}) =>
     aPod({ annotations: { register: 'true', ...annotations }, ...pod });

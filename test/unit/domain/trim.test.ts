@@ -226,6 +226,7 @@ describe('registrations', () => {
           metadata: {},
           metadataFromLabels: [],
           whenNotReady: 'MarkUnhealthy',
+          notReadyGraceSeconds: 0,
           onConflict: 'Yield',
           keyLayout: 'Dotted',
           suspend: false,

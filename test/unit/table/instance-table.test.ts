@@ -180,6 +180,151 @@ describe('on the leader', () => {
   });
 });
 
+describe('a grace for pods that are not Ready', () => {
+  const GRACE = { ms: 20_000 };
+  const flap = (options: WishOptions = {}) => wish('a', { grace: GRACE, state: away(), ...options });
+  const ready = () => wish('a', { grace: GRACE });
+  const pass = async (ms: number) => {
+    const written: string[] = [];
+    for (let passed = 0; passed < ms; passed += 500) {
+      await clock.advance(500);
+      const writes = take();
+      written.push(...writes.map(({ reason, text }) => `${reason} ${/"status":"([A-Z]+)"/.exec(text.head)?.[1]}`));
+      acknowledge(writes);
+    }
+    return written;
+  };
+
+  describe('on the leader', () => {
+    beforeEach(lead);
+
+    test('a shorter flap changes nothing, and the key goes on being refreshed', async () => {
+      ready();
+      acknowledge(take());
+      flap();
+      expect(take()).toEqual([]);
+      const written = await pass(19_000);
+      expect(new Set(written)).toEqual(new Set(['Refresh ACTIVE']));
+      ready();
+      expect(take()).toEqual([]);
+      expect(await pass(20_000)).not.toContain('NotReady UNHEALTHY');
+    });
+
+    test('a longer one takes effect when the grace is over, once, however often the pod is looked at', async () => {
+      ready();
+      acknowledge(take());
+      flap();
+      await pass(15_000);
+      flap();
+      expect((await pass(4_500)).filter((line) => line !== 'Refresh ACTIVE')).toEqual([]);
+      expect((await pass(1_500)).filter((line) => line !== 'Refresh ACTIVE')).toEqual(['NotReady UNHEALTHY']);
+      expect(await pass(60_000)).toEqual([]);
+    });
+
+    test.each(['Terminating', 'Suspended', 'Deselected'] as const)('%s is never delayed', (reason) => {
+      ready();
+      acknowledge(take());
+      flap();
+      wish('a', { grace: GRACE, state: away(reason) });
+      expect(take()[0]?.text.head).toContain('"status":"UNHEALTHY"');
+    });
+
+    test('a pod that goes during it gets its farewell at once', () => {
+      ready();
+      acknowledge(take());
+      flap();
+      gone('a');
+      expect(podsOf(take())).toEqual(['a Terminating']);
+    });
+
+    test('a pod that was never Ready has nothing to keep', async () => {
+      flap();
+      expect(await pass(30_000)).toEqual([]);
+    });
+
+    test('nor has one whose key is gone', async () => {
+      ready();
+      const [write] = take();
+      if (write === undefined) throw new Error('nothing was taken');
+      acknowledge([write]);
+      flap();
+      table.observe(write.row, { kind: 'none', revision: 5 });
+      expect(await pass(30_000)).toEqual([]);
+    });
+
+    test('what changes meanwhile is written, and still ACTIVE', async () => {
+      ready();
+      acknowledge(take());
+      flap();
+      flap({ version: '2.0.0' });
+      expect(await pass(500)).toEqual(['SpecChange ACTIVE']);
+    });
+
+    test('it ends when the resource no longer grants it', () => {
+      ready();
+      acknowledge(take());
+      flap();
+      wish('a', { state: away() });
+      expect(podsOf(take())).toEqual(['a NotReady']);
+    });
+
+    test('the key that passes to another pod of the name keeps nothing of the one before', () => {
+      wish('a', { grace: GRACE, instanceIdMode: 'PodName' });
+      acknowledge(take());
+      const next = aWish({ podName: 'a', instanceIdMode: 'PodName', grace: GRACE, state: away() });
+      table.setWishes(pod('a'), 'new-uid', [{ ...next, pod: { ...next.pod, uid: 'new-uid' } }]);
+      expect(take()[0]?.text.head).toContain('"status":"UNHEALTHY"');
+    });
+  });
+
+  describe('for who takes over', () => {
+    const stands = (status: 'ACTIVE' | 'UNHEALTHY') =>
+      table.lead(() => ({
+        kind: 'ours',
+        revision: 7,
+        status,
+        text: undefined,
+        ttlMs: 30_000,
+        writtenAtMs: clock.monotonicMs(),
+        heartbeatMs: 0,
+      }));
+
+    test('a standby that saw the change goes on from there', async () => {
+      ready();
+      flap();
+      await clock.advance(15_000);
+      stands('ACTIVE');
+      expect((await pass(4_500)).filter((line) => line !== 'Refresh ACTIVE')).toEqual([]);
+      expect(await pass(1_500)).toContain('NotReady UNHEALTHY');
+    });
+
+    test('one that has just started counts from when Kubernetes says', async () => {
+      flap({ grace: { ...GRACE, notReadySinceMs: clock.wallMs() - 15_000 } });
+      stands('ACTIVE');
+      expect((await pass(4_500)).filter((line) => line !== 'Refresh ACTIVE')).toEqual([]);
+      expect(await pass(1_500)).toContain('NotReady UNHEALTHY');
+    });
+
+    test('and not at all when that is long ago', () => {
+      flap({ grace: { ...GRACE, notReadySinceMs: clock.wallMs() - 21_000 } });
+      stands('ACTIVE');
+      expect(podsOf(take())).toEqual(['a NotReady']);
+    });
+
+    test('a clock that is behind cannot make it longer than it is', async () => {
+      flap({ grace: { ...GRACE, notReadySinceMs: clock.wallMs() + 3_600_000 } });
+      stands('ACTIVE');
+      expect(await pass(21_000)).toContain('NotReady UNHEALTHY');
+    });
+
+    test('a key that says UNHEALTHY stays so', async () => {
+      flap();
+      stands('UNHEALTHY');
+      expect(await pass(10_000)).toEqual([]);
+    });
+  });
+});
+
 describe('an interval that becomes shorter', () => {
   test('counts from now, not from the next refresh by the old one', async () => {
     lead();
