@@ -6,6 +6,7 @@
 //   there are some, and all are acknowledged     in whatever state        opened, Registered
 //   none is wanted, or one is refused            in whatever state        stays closed, and after a moment says why
 //   on their way                                 away for the time limit  opened, with the registry's reason
+//   one that the registry will not have          for the time limit       opened, with the registry's reason
 //   on their way                                 otherwise                stays closed, and after the time limit says so
 //
 // Refused is what waits for a person: nobody selects the pod, its key is somebody else's, its registration is suspended.
@@ -60,6 +61,11 @@ export const gateStep = (input: GateInput): GateStep => {
     return { kind: 'open', reason: registry.reason, message };
   }
   if (waitedMs < timeoutMs || registry.kind === 'broken') return { kind: 'wait' };
+  const refused = missing.find((report) => report.refusal !== undefined)?.refusal;
+  if (refused !== undefined) {
+    const message = `Not registered, and not waited for any longer. ${refused.message}`;
+    return { kind: 'open', reason: refused.reason, message };
+  }
   return {
     kind: 'refuse',
     reason: 'Registering',

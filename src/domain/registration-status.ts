@@ -34,6 +34,8 @@ export type InstanceReport = {
   readonly heldBy?: string;
   /** The pod is Ready and not being deleted: it should have a live key. */
   readonly ready: boolean;
+  /** The registry will not have a key of this one, whatever becomes of others. */
+  readonly refusal?: Refusal;
   readonly version?: string;
   readonly versionNote?: string;
   /** What counts for this one, which its workload may have a word in. Absent for a pod that another resource has. */
@@ -45,11 +47,13 @@ export type InstanceReport = {
 /** Whether the registry can be written, and the condition reason and sentence when it cannot. */
 export type RegistryHealth =
   | { readonly kind: 'writable'; readonly maxAgeSeconds: number }
-  | {
-      readonly kind: 'broken';
-      readonly reason: 'RegistryUnavailable' | 'RegistryUnsupported' | 'RegistryDenied' | 'RegistryFull';
-      readonly message: string;
-    };
+  | ({ readonly kind: 'broken' } & Refusal);
+
+/** Why the registry, or a key of it, is not written: a condition's reason and a sentence. */
+export type Refusal = {
+  readonly reason: 'RegistryUnavailable' | 'RegistryUnsupported' | 'RegistryDenied' | 'RegistryFull';
+  readonly message: string;
+};
 
 export type SummaryInput = {
   readonly registration: RegistrationView;
@@ -202,6 +206,10 @@ const readyFinding = (input: SummaryInput, counts: Counts): Finding => {
   if (ready.length === 0)
     return no('WaitingForPods', `None of the ${plural(counts.selected, 'selected pod')} is Ready.`);
   const registered = ready.filter(isRegistered).length;
+  const refusal = ready.find((report) => report.refusal !== undefined)?.refusal;
+  if (refusal !== undefined) {
+    return no(refusal.reason, `${registered} of ${plural(ready.length, 'Ready pod')} registered. ${refusal.message}`);
+  }
   if (registered === ready.length) {
     const resting = counts.selected - ready.length;
     const rest = resting === 0 ? '' : ` ${plural(resting, 'selected pod')} ${resting === 1 ? 'is' : 'are'} not Ready.`;

@@ -77,19 +77,19 @@ export async function commitBatch(
   if (tooLarge !== undefined) return { kind: 'rejected', reason: 'TooLarge', ...tooLarge };
 
   // A refused right is told apart from the reply and possibly instead of it: without one message there is no batch.
-  const denied = new AbortController();
-  let deniedSubject = '';
+  const denied = new Set<string>();
+  const refused = new AbortController();
   const stopListening = connection.onDenied((subject) => {
     if (!messages.some((message) => message.subject === subject)) return;
-    deniedSubject = subject;
-    denied.abort();
+    denied.add(subject);
+    refused.abort();
   });
   try {
-    const reply = await awaitReply(link, () => publish(link, messages, encode), signal, denied.signal);
-    if (deniedSubject !== '') return notPermitted(deniedSubject);
+    const reply = await awaitReply(link, () => publish(link, messages, encode), signal, refused.signal);
+    if (denied.size > 0) return await notPermitted(link, denied);
     return outcomeOf(reply.string(), target.stream, messages.length);
   } catch (error) {
-    if (deniedSubject !== '') return notPermitted(deniedSubject);
+    if (denied.size > 0) return await notPermitted(link, denied);
     return outcomeOfSilence(error);
   } finally {
     stopListening();
@@ -134,9 +134,18 @@ function outcomeOfSilence(error: unknown): CommitOutcome {
   return { kind: error.sent ? 'unknown' : 'retry', description: error.message };
 }
 
-function notPermitted(subject: string): CommitOutcome {
-  const description = `the NATS user may not publish to ${subject}: grant it that right`;
-  return { kind: 'rejected', reason: 'Denied', description };
+/** `denied` is filled as the server refuses one message after the other. */
+async function notPermitted(link: Link, denied: ReadonlySet<string>): Promise<CommitOutcome> {
+  try {
+    // All refusals come before the answer to a ping; a second one gives the library time to tell them.
+    for (let round = 0; round < 2; round++) await awaitReply(link, () => link.nc.flush());
+  } catch {
+    // What is not known to be refused will be by the next batch.
+  }
+  const [first = '', ...more] = denied;
+  const others = more.length === 0 ? 'grant it that right' : `nor to ${more.length} more: grant it these rights`;
+  const description = `the NATS user may not publish to ${first}${more.length === 0 ? ': ' : ', '}${others}`;
+  return { kind: 'rejected', reason: 'Denied', description, subjects: [first, ...more] };
 }
 
 /** `nc.publish` asks its headers for nothing but `encode()`, which gives the bytes as they go out. */
@@ -195,7 +204,7 @@ function findTooLarge(
   encode: HeaderEncoder,
   maxMessageBytes: number,
   link: Link,
-): { readonly subject: string; readonly description: string } | undefined {
+): { readonly subjects: readonly string[]; readonly description: string } | undefined {
   const serverMax = link.nc.info?.max_payload ?? Number.POSITIVE_INFINITY;
   const max = maxMessageBytes < 0 ? serverMax : Math.min(maxMessageBytes, serverMax);
   for (const [index, message] of messages.entries()) {
@@ -205,7 +214,7 @@ function findTooLarge(
     const bytes = body.length + encode(message, index).length;
     if (bytes <= max) continue;
     const { subject } = message;
-    return { subject, description: `${subject} has ${bytes} bytes; ${max} are allowed` };
+    return { subjects: [subject], description: `${subject} has ${bytes} bytes; ${max} are allowed` };
   }
   return undefined;
 }

@@ -229,11 +229,11 @@ export class Connection {
  * itself: `AbortSignal.any` on signals that live as long as the process is no thing for 50 calls a second.
  * @throws LinkError
  */
-export async function awaitReply(
+export async function awaitReply<Reply>(
   link: Link,
-  send: () => Promise<Msg>,
+  send: () => Promise<Reply>,
   ...signals: readonly AbortSignal[]
-): Promise<Msg> {
+): Promise<Reply> {
   const interrupted = Promise.withResolvers<never>();
   const onDown = () => interrupted.reject(new LinkError('disconnected', true, 'the connection was lost'));
   const onAbort = () => interrupted.reject(new LinkError('aborted', true, 'stopped'));

@@ -15,7 +15,7 @@ import {
   podNameInstanceId,
 } from '../domain/names.ts';
 import { type ObjectKey, objectKey } from '../domain/pod.ts';
-import type { InstanceReport } from '../domain/registration-status.ts';
+import type { InstanceReport, Refusal } from '../domain/registration-status.ts';
 import { encodeInstance } from '../domain/service-instance.ts';
 import type { Revision } from '../writer/registry.ts';
 import { BlockedWishes, isOlder } from './blocked-wishes.ts';
@@ -64,6 +64,8 @@ export class InstanceTable {
   readonly #blocked = new BlockedWishes();
   /** Rows read back from the stream for pods the view did not show, with the monotonic ms until they are held. */
   readonly #unseen = new Map<Row, number>();
+  /** What the server will not have, and why. */
+  readonly #refused = new Map<Row, Refusal>();
   #leading = false;
   /** Rows whose key is seen to be ours. */
   #ours = 0;
@@ -108,7 +110,7 @@ export class InstanceTable {
       const gone = row.wish.pod.uid !== uid;
       const frozen = gone || row.farewell ? undefined : freeze(row.wish);
       if (frozen === undefined) this.#farewell(row, gone);
-      else this.#update(row, frozen);
+      else this.#update(row, frozen, row.tenure);
     }
     // After the farewells: a pod replaced under its name takes over the key of the one before.
     for (const wish of fresh) this.#claim(wish);
@@ -158,12 +160,14 @@ export class InstanceTable {
       shown,
     );
     const { status, reason } = reportOf(worst, nowMs);
+    const refusal = [shown, ...besides].flatMap((row) => this.#refused.get(row) ?? [])[0];
     return {
       pod: wish.pod.name,
       instanceId: shown.instanceId,
       key: status === 'Conflict' ? worst.key : shown.key,
       status,
       ...(reason === undefined ? {} : { reason }),
+      ...(refusal === undefined ? {} : { refusal }),
       ...(worst.observed.kind === 'foreign' ? { heldBy: worst.observed.owner } : {}),
       ready: wish.state.kind === 'live',
       version: wish.content.version,
@@ -195,6 +199,7 @@ export class InstanceTable {
   /** Stops scheduling; what was observed stays for status until the next term. */
   stopLeading(): void {
     this.#leading = false;
+    this.#refused.clear();
     for (const row of [...this.#index.all()]) {
       this.#lanes.remove(row);
       row.inFlight = false;
@@ -286,6 +291,7 @@ export class InstanceTable {
   observe(row: Row, observed: Observed, nowMs = this.#clock.monotonicMs()): void {
     const stood = row.observed.kind === 'ours';
     this.#see(row, observed);
+    if (this.#refused.delete(row)) this.#listener.onReport(row.wish.registration);
     row.inFlight = false;
     // When to look again: at somebody else's key, and at one of ours that should have lapsed.
     if (observed.kind === 'foreign' || (observed.kind === 'ours' && row.wish.state.kind === 'away')) {
@@ -305,10 +311,19 @@ export class InstanceTable {
     }
   }
 
-  /** The server will not have this one: it is tried again after `waitMs`, or as soon as it is to read otherwise. */
-  putOff({ row }: Write, waitMs: number): void {
+  /**
+   * The server will not have this one: it is tried again after `waitMs`, or as soon as it is to read otherwise. Returns
+   * whether that is news.
+   */
+  putOff({ row }: Write, waitMs: number, refusal: Refusal): boolean {
     row.inFlight = false;
+    if (!this.#index.has(row)) return false;
+    const before = this.#refused.get(row);
+    this.#refused.set(row, refusal);
     this.#lanes.putOff(row, this.#clock.monotonicMs() + waitMs);
+    if (before?.message === refusal.message) return false;
+    this.#listener.onReport(row.wish.registration);
+    return true;
   }
 
   /** The rows could not be read: they stay to be read. */
@@ -590,6 +605,8 @@ export class InstanceTable {
     for (const write of due) {
       if (!waiting.delete(write.row)) continue;
       writes.push(write);
+      // Tried again by itself: what stands beside it is not to be written for it, nor refused with it.
+      if (this.#refused.has(write.row)) continue;
       for (const row of this.#besides(write.row)) {
         const beside = waiting.get(row) ?? this.#besideWrite(row, nowMs, mayKeep);
         waiting.delete(row);
@@ -600,7 +617,7 @@ export class InstanceTable {
   }
 
   #besideWrite(row: Row, nowMs: number, mayKeep: (row: Row) => boolean): DueWrite | undefined {
-    if (row.inFlight || (row.wish.state.kind === 'live' && !mayKeep(row))) return undefined;
+    if (row.inFlight || this.#refused.has(row) || (row.wish.state.kind === 'live' && !mayKeep(row))) return undefined;
     const next = nextStep(row, nowMs);
     const isRefreshed = row.wish.state.kind === 'live' && row.observed.kind === 'ours' && row.tenure === 'current';
     const step = next.kind === 'wait' && isRefreshed ? REFRESH : next;
@@ -623,6 +640,7 @@ export class InstanceTable {
   #drop(row: Row): void {
     this.#lanes.remove(row);
     this.#unseen.delete(row);
+    this.#refused.delete(row);
     if (!this.#index.has(row)) return;
     if (row.observed.kind === 'ours') this.#ours -= 1;
     if (row.form !== 'Dotted') this.#undotted -= 1;

@@ -1,7 +1,7 @@
 // From the writes the table hands out to the messages of a batch: subject, headers, the value with its heartbeat.
 // Pure but for the text it encodes. One batch is the lock's renewal and at most 499 keys.
 
-import { KEY_PREFIX } from '../domain/names.ts';
+import { KEY_PREFIX, type KeyForm } from '../domain/names.ts';
 import { formatTimestamp, type HeartbeatOffset, instanceHeaders } from '../domain/service-instance.ts';
 import type { Write } from '../table/instance-table.ts';
 import type { BatchMessage, Revision } from './registry.ts';
@@ -44,6 +44,10 @@ export const planKey = (write: Write, context: PlanContext): KeyMessage => {
 };
 
 export const subjectOf = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
+
+/** The narrowest right that covers all keys of a form. */
+export const subjectRight = (bucket: string, form: KeyForm): string =>
+  subjectOf(bucket, form === 'Dotted' ? `${KEY_PREFIX}.*.*` : '*');
 
 /**
  * All instance keys of the bucket, whatever layout is or was in force. The keys that are one token stand among keys of

@@ -1,17 +1,20 @@
 // Sends one batch of a term and settles its rows. A refusal is taken apart here: which subject was it, is the term
 // lost, and what of the rest can be written at once. The term itself ends in `writer.ts`.
 
+import type { Refusal } from '../domain/registration-status.ts';
 import { formatTimestamp } from '../domain/service-instance.ts';
 import type { Write } from '../table/instance-table.ts';
 import type { Observed, Row } from '../table/row.ts';
-import { type KeyMessage, type PlanContext, planKey, subjectOf } from './batch-plan.ts';
+import { type KeyMessage, type PlanContext, planKey, subjectOf, subjectRight } from './batch-plan.ts';
 import type { WriterContext } from './context.ts';
+import { refusalReason } from './health.ts';
 import { type JudgeContext, judge } from './judge.ts';
 import { lockSubject, renewal, type Term, UNSTOPPABLE } from './lock.ts';
 import type { BatchMessage, CommitOutcome, RejectReason, Revision, StoredMessage } from './registry.ts';
 
-/** A value that the server will not have is tried again so often, for the bucket's limits may be changed. */
-const FAULTY_AGAIN_MS = 60_000;
+/** A key that the server will not have is tried again after this: limits are seldom changed, a right is soon granted. */
+const TOO_LARGE_AGAIN_MS = 60_000;
+const DENIED_AGAIN_MS = 3_000;
 
 export type CommitResult =
   | { readonly kind: 'settled' }
@@ -39,6 +42,7 @@ export const commitWrites = async (
   let keys = planned ?? planKeys(context, term, writes);
   // Each refusal takes at least one row out, the second one all that changed: three rounds settle any batch.
   let refusals = 0;
+  let sends = 0;
   for (;;) {
     const lock = renewal(
       lockSubject(context.bucket, context.operatorId),
@@ -46,7 +50,8 @@ export const commitWrites = async (
       context.replicaId,
       term.number,
     );
-    const { outcome, sentAtMs } = await send(context, lock, keys, refusals === 0 ? meanwhile : undefined);
+    const { outcome, sentAtMs } = await send(context, lock, keys, sends === 0 ? meanwhile : undefined);
+    sends += 1;
     switch (outcome.kind) {
       case 'committed':
         settle(context, term, keys, outcome.lastRevision, sentAtMs);
@@ -55,16 +60,12 @@ export const commitWrites = async (
         context.table.release(writes);
         return { kind: 'retry', description: outcome.description };
       case 'rejected': {
-        const { reason, description, subject } = outcome;
-        const faulty = writes.find((write) => subjectOf(context.bucket, write.row.key) === subject);
-        if (faulty === undefined) {
+        const left = takeOutRefused(context, writes, outcome);
+        if (left === undefined) {
           context.table.release(writes);
           return outcome;
         }
-        // One value that cannot be stored is no reason for the others to lapse.
-        context.log.warn({ key: faulty.row.key, reason, description }, 'a key cannot be written');
-        context.table.putOff(faulty, FAULTY_AGAIN_MS);
-        writes = writes.filter((write) => write !== faulty);
+        writes = left;
         keys = planKeys(context, term, writes);
         break;
       }
@@ -114,6 +115,31 @@ const settle = (
     context.observer.written(write);
     context.table.written(write, lockRevision + 1 + index, heartbeatMs, nowMs);
   });
+};
+
+/** A key that cannot be stored is no reason for the others to lapse. Undefined: it is not, or not only, for some keys. */
+const takeOutRefused = (
+  { table, log, bucket }: WriterContext,
+  writes: readonly Write[],
+  { reason, description, subjects = [] }: Extract<CommitOutcome, { kind: 'rejected' }>,
+): readonly Write[] | undefined => {
+  const refused = new Set(subjects);
+  const isRefused = ({ row }: Write) => refused.has(subjectOf(bucket, row.key));
+  const faulty = writes.filter(isRefused);
+  if (faulty.length === 0 || faulty.length < refused.size) return undefined;
+  const [againMs, sentence] =
+    reason === 'Denied' ? [DENIED_AGAIN_MS, deniedSentence] : [TOO_LARGE_AGAIN_MS, () => `${description}.`];
+  const news = faulty.filter((write) => {
+    const refusal: Refusal = { reason: refusalReason(reason), message: sentence(write.row, bucket) };
+    return table.putOff(write, againMs, refusal);
+  });
+  if (news.length > 0) log.warn({ keys: news.length, reason, description }, 'keys cannot be written');
+  return writes.filter((write) => !isRefused(write));
+};
+
+const deniedSentence = ({ key, form, wish }: Row, bucket: string): string => {
+  const may = `The NATS user may not publish to ${subjectOf(bucket, key)}: grant it ${subjectRight(bucket, form)}`;
+  return form === 'Dotted' ? `${may}.` : `${may}, which the key layout ${wish.keyLayout} needs.`;
 };
 
 /**

@@ -2,14 +2,14 @@
 // the batches. A passing hiccup is no news: silence is told only after a while.
 
 import type { Clock } from '../clock.ts';
-import type { RegistryHealth } from '../domain/registration-status.ts';
+import type { Refusal, RegistryHealth } from '../domain/registration-status.ts';
 import type { Log } from '../log.ts';
 import type { BucketReport, RejectReason } from './registry.ts';
 
 /** Shorter silences are the ordinary fail-over of a NATS cluster. */
 const UNAVAILABLE_AFTER_MS = 5_000;
 
-const REASONS: Readonly<Record<RejectReason, 'RegistryDenied' | 'RegistryFull' | 'RegistryUnsupported'>> = {
+const REASONS: Readonly<Record<RejectReason, Refusal['reason']>> = {
   Denied: 'RegistryDenied',
   Full: 'RegistryFull',
   TooLarge: 'RegistryUnsupported',
@@ -17,6 +17,9 @@ const REASONS: Readonly<Record<RejectReason, 'RegistryDenied' | 'RegistryFull' |
   NoStream: 'RegistryUnsupported',
   Other: 'RegistryUnsupported',
 };
+
+/** How people are told why the registry will not have something. */
+export const refusalReason = (reason: RejectReason): Refusal['reason'] => REASONS[reason];
 
 export class HealthRecord {
   readonly #clock: Clock;

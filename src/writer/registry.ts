@@ -25,12 +25,12 @@ export type CommitOutcome =
   | { readonly kind: 'conflict'; readonly actualRevision: Revision }
   /** Nothing is stored, and trying again later may work (in-flight conflict of a replicated stream, no leader). */
   | { readonly kind: 'retry'; readonly description: string }
-  /** Nothing is stored, and it will not be until a person changes something; `subject` when it is one message's fault. */
+  /** Nothing is stored, and it will not be until a person changes something; `subjects`: whose fault it is, if known. */
   | {
       readonly kind: 'rejected';
       readonly reason: RejectReason;
       readonly description: string;
-      readonly subject?: string;
+      readonly subjects?: readonly string[];
     }
   /** No answer came: all of it is stored or nothing is, now or within the next moments. Read back before assuming. */
   | { readonly kind: 'unknown'; readonly description: string };

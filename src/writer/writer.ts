@@ -306,8 +306,8 @@ export class Writer {
     let keys = table.takeUrgent(KEYS_PER_BATCH).map((write) => planKey(write, plan));
     let lock = release(subject, term.lockRevision, replicaId, term.number);
     let outcome = await registry.commit([lock, ...keys.map((key) => key.message)], UNSTOPPABLE);
-    if (outcome.kind === 'conflict') {
-      // Somebody changed one of the keys, or a batch without an answer was stored after all: the lock is what matters.
+    if (outcome.kind === 'conflict' || (outcome.kind === 'rejected' && keys.length > 0)) {
+      // Somebody changed one of the keys, a right to one is missing, or a batch without an answer was stored after all: the lock is what matters.
       const [message] = await registry.read([subject], UNSTOPPABLE).catch(() => []);
       if (message?.operation !== 'PUT' || holderOf(message) !== replicaId) return;
       keys = [];

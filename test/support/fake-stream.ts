@@ -36,6 +36,8 @@ export class FakeStream {
   exists = true;
   /** A full bucket of a single server: what replaces something is stored, what is new is not. */
   full = false;
+  /** Subjects that nobody may publish to. */
+  denied: RegExp | undefined;
   /** Of a body; -1: no limit. */
   maxMessageBytes = -1;
   incarnation: string;
@@ -92,10 +94,12 @@ export class FakeStream {
       const actualRevision = this.#last.get(subject)?.revision ?? 0;
       if (actualRevision !== expectedRevision) return { kind: 'conflict', actualRevision };
     }
+    const denied = messages.flatMap(({ subject }) => (this.denied?.test(subject) ? subject : []));
+    if (denied.length > 0) return { kind: 'rejected', reason: 'Denied', subjects: denied, description: 'denied' };
     const large =
       this.maxMessageBytes < 0 ? undefined : messages.find(({ body }) => body.length > this.maxMessageBytes);
     if (large !== undefined) {
-      return { kind: 'rejected', reason: 'TooLarge', subject: large.subject, description: 'too large' };
+      return { kind: 'rejected', reason: 'TooLarge', subjects: [large.subject], description: 'too large' };
     }
     if (this.full && messages.some(({ subject }) => !this.#last.has(subject))) {
       return { kind: 'rejected', reason: 'Full', description: 'maximum bytes exceeded (10077)' };

@@ -22,6 +22,8 @@ const broken = (unwellForMs: number): Partial<GateInput> => ({
   unwellForMs,
 });
 
+const denied: InstanceReport = { ...underWay, refusal: { reason: 'RegistryDenied', message: 'Grant it.' } };
+
 test.each<[string, Partial<GateInput>, string, string | undefined, RegExp]>([
   ['its key stands', {}, 'open', 'Registered', /^service-instances\.a\.b stands\.$/],
   ['its key stands, in standby', { reports: [aReport({ status: 'STANDBY' })] }, 'open', 'Registered', /./],
@@ -36,6 +38,14 @@ test.each<[string, Partial<GateInput>, string, string | undefined, RegExp]>([
     'refuse',
     'Registering',
     /a\.b is still not/,
+  ],
+  ['the registry will not have its key, yet', { reports: [denied], waitedMs: 59_000 }, 'wait', undefined, /^$/],
+  [
+    'the registry will not have its key',
+    { reports: [denied], waitedMs: 60_000 },
+    'open',
+    'RegistryDenied',
+    /^Not registered, and not waited for any longer\. Grant it\.$/,
   ],
   ['nobody selects it, yet', { reports: [], waitedMs: 4_999 }, 'wait', undefined, /^$/],
   [

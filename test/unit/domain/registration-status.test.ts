@@ -178,6 +178,13 @@ describe('Ready', () => {
     ['an old registry', broken('RegistryUnsupported'), 'False', 'RegistryUnsupported', /./],
     ['a right missing', broken('RegistryDenied'), 'False', 'RegistryDenied', /./],
     ['a full registry', broken('RegistryFull'), 'False', 'RegistryFull', /./],
+    [
+      'a key that the registry will not have',
+      { reports: [aReport(), { ...pending, refusal: { reason: 'RegistryDenied', message: 'Grant it.' } }] },
+      'False',
+      'RegistryDenied',
+      /^1 of 2 Ready pods registered\. Grant it\.$/,
+    ],
   ])('%s', (_, input, status, reason, message) => {
     expect(conditionOf(input, 'Ready')).toMatchObject({ status, reason, message: expect.stringMatching(message) });
   });

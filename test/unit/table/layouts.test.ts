@@ -154,6 +154,16 @@ describe('a layout that changes', () => {
     expect(keys()).toEqual([double('a')]);
   });
 
+  test('of a resource that turns invalid meanwhile goes on as it was', async () => {
+    wish('a');
+    acknowledge(take());
+    wish('a', { keyLayout: 'DoubleUnderscore' });
+    acknowledge(take());
+    table.setWishes(pod('a'), uidOf('a'), [], (held) => held);
+    expect(new Set(await writesFor(40_000))).toEqual(new Set([`${double('a')} Refresh`]));
+    expect(keys()).toEqual([double('a')]);
+  });
+
   test('a pod that goes meanwhile is said UNHEALTHY under the old key', () => {
     wish('a');
     acknowledge(take());

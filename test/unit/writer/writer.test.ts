@@ -97,9 +97,81 @@ describe('one key must not hold up the others', () => {
     wish(replica, 'large', { version: `1.0.0-${'x'.repeat(300)}` });
     await bench.clock.advance(40_000);
     expect(Object.keys(bench.values())).toEqual([keyOf(replica, 'small')]);
-    expect(bench.lines.filter(({ message }) => message === 'a key cannot be written')).toHaveLength(1);
+    expect(bench.lines.filter(({ message }) => message === 'keys cannot be written')).toHaveLength(1);
     wish(replica, 'large', { version: '1.0.0' });
     await bench.clock.until(() => Object.keys(bench.values()).length === 2, 1_000);
+  });
+});
+
+describe('a right to some keys is missing', () => {
+  const ONE_TOKEN = /service-instances_/;
+  const REGISTRATION = objectKey('trading', 'trading-service');
+  const refusals = ({ table }: Replica) => table.reports(REGISTRATION).map(({ refusal }) => refusal?.message);
+
+  test('the others are written and refreshed, each of those says which, and one round of batches is enough', async () => {
+    bench.stream.denied = ONE_TOKEN;
+    const replica = bench.replica('a');
+    await leads(replica);
+    for (let i = 0; i < 50; i += 1) wish(replica, `both-${i}`, { keyLayout: 'Underscore' });
+    for (let i = 0; i < 50; i += 1) wish(replica, `double-${i}`, { keyLayout: 'DoubleUnderscore' });
+    for (let i = 0; i < 50; i += 1) wish(replica, `plain-${i}`);
+    await bench.clock.advance(60_000);
+    expect(Object.keys(bench.values())).toHaveLength(100);
+    expect(bench.lapsed).toEqual([]);
+    expect(replica.writer.health().kind).toBe('writable');
+    expect(refusals(replica).filter((message) => message !== undefined)).toHaveLength(100);
+    expect(refusals(replica)).toContain(
+      `The NATS user may not publish to $KV.${BUCKET}.${keyOf(replica, 'double-7')}: grant it $KV.${BUCKET}.*, which the key layout DoubleUnderscore needs.`,
+    );
+    const refreshes = bench.stream
+      .history()
+      .filter((entry) => entry.kind === 'stored' && entry.message.body.length > 0);
+    // A minute of 100 keys each 10 s, and what came early.
+    expect(refreshes.length).toBeLessThan(1.2 * 700);
+    bench.stream.denied = undefined;
+    await bench.clock.advance(5_000);
+    expect(Object.keys(bench.values())).toHaveLength(200);
+    expect(refusals(replica).every((message) => message === undefined)).toBe(true);
+  });
+
+  test('no refresh is lost when the batch after the refused one was planned already', async () => {
+    const replica = bench.replica('a');
+    await leads(replica);
+    for (let i = 0; i < 1_500; i += 1) wish(replica, `pod-${i}`);
+    bench.stream.denied = new RegExp(`${keyOf(replica, 'pod-7')}$`);
+    await bench.clock.advance(2_000);
+    // In the next term all of them are due at once, what is refused before the others.
+    bench.stream.wipe(LOCK);
+    await bench.clock.until(() => !replica.writer.leading, 15_000);
+    await leads(replica);
+    await bench.clock.advance(40_000);
+    expect(Object.keys(bench.values())).toHaveLength(1_499);
+    const lapsed = bench.stream.history().flatMap((entry) => (entry.kind === 'lapsed' ? entry.subject : []));
+    expect(lapsed).toEqual([]);
+  });
+
+  test('the old key stays while the one of the new layout is refused', async () => {
+    bench.stream.denied = ONE_TOKEN;
+    const replica = bench.replica('a');
+    await leads(replica);
+    wish(replica, 'pod-1');
+    await bench.clock.advance(500);
+    const [old] = Object.keys(bench.values());
+    wish(replica, 'pod-1', { keyLayout: 'DoubleUnderscore' });
+    await bench.clock.advance(60_000);
+    expect(Object.keys(bench.values())).toEqual([old]);
+    bench.stream.denied = undefined;
+    await bench.clock.advance(36_000);
+    expect(Object.keys(bench.values())).toEqual([keyOf(replica, 'pod-1')]);
+  });
+
+  test('the lock is released all the same', async () => {
+    bench.stream.denied = ONE_TOKEN;
+    const replica = bench.replica('a');
+    await leads(replica);
+    wish(replica, 'pod-1', { keyLayout: 'DoubleUnderscore' });
+    await stopped(replica);
+    expect(lockIsFree()).toBe(true);
   });
 });
 
