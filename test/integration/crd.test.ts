@@ -289,7 +289,7 @@ describe('the status', () => {
     expect((await cluster.api().list(bySelector)).map(({ metadata }) => metadata.name)).toEqual(['reported-service']);
     const row = await cluster.kubectlOk(['get', 'sreg', 'reported-service', '--no-headers', '-o', 'wide']);
     expect(row).toMatch(
-      /^reported-service +reported-service +1\/1 +1 +30 +Registered +\S+ +All Ready pods are registered/,
+      /^reported-service +reported-service +1\/1 +1 +30 +Registered +\S+ +(\S+ +)?Dotted +All Ready pods are registered/,
     );
   });
 });
