@@ -4,6 +4,7 @@
 import { ANNOTATIONS, NAMESPACE_ANNOTATIONS } from '../src/domain/annotations.ts';
 import { CONDITION_REASONS } from '../src/domain/crd-status-schema.ts';
 import type { JsonSchema } from './crd-manifest.ts';
+import { ANNOTATION_EXAMPLES, FIELD_EXAMPLES } from './field-examples.ts';
 
 const reasonTable: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = CONDITION_REASONS;
 
@@ -13,7 +14,7 @@ export const referencePage = (schema: JsonSchema, annotationPrefix: string): str
     'Generated from the schema by `hack/generate.ts`. Do not edit.',
     '## ServiceRegistration',
     '`rollcall.dev/v1alpha1`, namespaced, short name `sreg`. No field has a default in the schema: what is in force stands in `status.effective`.',
-    ...fieldTable('spec', schema.properties?.['spec']),
+    ...fieldTable('spec', schema.properties?.['spec'], exampleOf(FIELD_EXAMPLES)),
     '### Rules',
     ...rulesOf('', schema).map(({ path, message }) => `- ${path === '' ? '' : `\`${path}\`: `}${message}`),
     ...fieldTable('status', schema.properties?.['status']),
@@ -40,20 +41,38 @@ export const referencePage = (schema: JsonSchema, annotationPrefix: string): str
     .concat('\n');
 
 const annotationTable = (annotations: typeof ANNOTATIONS, prefix: string): string =>
-  '| annotation | meaning |\n|---|---|\n' +
-  annotations.map(({ name, meaning }) => `| \`${prefix}/${name}\` | ${meaning} |`).join('\n');
+  '| annotation | meaning | example |\n|---|---|---|\n' +
+  annotations
+    .map(({ name, meaning }) => {
+      const example = `${prefix}/${name}: '${exampleOf(ANNOTATION_EXAMPLES)(name)}'`;
+      return `| \`${prefix}/${name}\` | ${meaning} | \`${example}\` |`;
+    })
+    .join('\n');
 
-const fieldTable = (name: string, schema: JsonSchema | undefined): readonly string[] => {
+type ExampleOf = (name: string) => string;
+
+const exampleOf =
+  (examples: Readonly<Record<string, string>>): ExampleOf =>
+  (name) => {
+    const example = examples[name];
+    if (example === undefined) throw new Error(`hack/field-examples.ts has no example of ${name}: add one there`);
+    return example;
+  };
+
+/** `example`: of the fields that have no fields of their own; without it there is no such column. */
+const fieldTable = (name: string, schema: JsonSchema | undefined, example?: ExampleOf): readonly string[] => {
   if (schema === undefined) return [];
-  const rows = fieldsOf(name, schema).map(
-    ({ path, field }) => `| \`${path}\` | ${typeOf(field)} | ${boundsOf(field)} | ${field.description ?? ''} |`,
-  );
-  return [
-    `### ${name}`,
-    schema.description ?? '',
-    `| field | type | bounds | meaning |\n|---|---|---|---|\n${rows.join('\n')}`,
-  ];
+  const rows = fieldsOf(name, schema).map(({ path, field }) => {
+    const inner = field.properties !== undefined || field.items?.properties !== undefined;
+    const shown = example === undefined || inner ? '' : `\`${example(path.slice(name.length + 1))}\``;
+    const cells = [`\`${path}\``, typeOf(field), boundsOf(field), field.description ?? ''];
+    return `| ${[...cells, ...(example === undefined ? [] : [shown])].join(' | ')} |`;
+  });
+  const head = example === undefined ? '| field | type | bounds | meaning |\n|---|---|---|---|' : HEAD_WITH_EXAMPLE;
+  return [`### ${name}`, schema.description ?? '', `${head}\n${rows.join('\n')}`];
 };
+
+const HEAD_WITH_EXAMPLE = '| field | type | bounds | meaning | example |\n|---|---|---|---|---|';
 
 type Field = { readonly path: string; readonly field: JsonSchema };
 

@@ -9,6 +9,7 @@ import { parse } from 'yaml';
 import { ApiError, type KubeObject } from '../../hack/control-plane/api-client.ts';
 import { type ControlPlane, startControlPlane } from '../../hack/control-plane/control-plane.ts';
 import { waitFor } from '../../hack/control-plane/wait.ts';
+import { FIELD_EXAMPLES } from '../../hack/field-examples.ts';
 import { summarise } from '../../src/domain/registration-status.ts';
 import { trimRegistration } from '../../src/domain/service-registration.ts';
 import { NINE, someDefaults } from '../support/builders.ts';
@@ -116,6 +117,10 @@ describe('accepted', () => {
     ['the most metadata', { metadata: entries(32) }],
     ['the longest metadata value', { metadata: { a: '🙂'.repeat(512) } }],
     ['a version of two parts', { version: { value: '1.4' } }],
+    ...Object.entries(FIELD_EXAMPLES).map(([field, text]): [string, unknown] => [
+      `the example of ${field}`,
+      parse(text),
+    ]),
   ])('%s', async (_, spec) => {
     const stored = await create(spec);
     expect(stored.spec).toEqual(spec);

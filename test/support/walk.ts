@@ -51,6 +51,7 @@ const FIELDS: Readonly<Record<string, readonly [unknown, ...unknown[]]>> = {
   metadata: [{ team: 'a' }, { team: 'b', zone: 'z' }, {}],
   metadataFromLabels: [['track'], ['example.com/part-of']],
   whenNotReady: ['MarkUnhealthy', 'Lapse', 'Remove'],
+  notReadyGraceSeconds: [0, 1],
   onConflict: ['Yield', 'Adopt'],
   keyLayout: ['Dotted', 'Underscore', 'DoubleUnderscore'],
   suspend: [true, false],

@@ -1,0 +1,43 @@
+// An example for every field of a spec and every annotation, for the reference page. Each is a line that a person could
+// write, checked against the schema when the page is made (`test/unit/field-examples.test.ts`), and tried on a real API
+// server.
+
+/** By the path under `spec`: YAML of a spec. A field with fields of its own needs none but for one of these. */
+export const FIELD_EXAMPLES: Readonly<Record<string, string>> = {
+  serviceName: 'serviceName: pricing-service',
+  'selector.matchLabels': 'selector: { matchLabels: { app: pricing } }',
+  'selector.matchExpressions': 'selector: { matchExpressions: [{ key: tier, operator: NotIn, values: [batch] }] }',
+  'selector.matchExpressions[].key': 'selector: { matchExpressions: [{ key: tier, operator: Exists }] }',
+  'selector.matchExpressions[].operator': 'selector: { matchExpressions: [{ key: canary, operator: DoesNotExist }] }',
+  'selector.matchExpressions[].values':
+    'selector: { matchExpressions: [{ key: tier, operator: In, values: [front, back] }] }',
+  ttlSeconds: 'ttlSeconds: 60',
+  refreshIntervalSeconds: 'refreshIntervalSeconds: 5',
+  instanceId: 'instanceId: PodName',
+  'version.value': 'version: { value: 1.4.2 }',
+  'version.fromLabel': 'version: { fromLabel: app.kubernetes.io/version }',
+  'version.fromAnnotation': 'version: { fromAnnotation: example.com/release }',
+  'version.fromImageTag': 'version: { fromImageTag: app }',
+  port: 'port: http',
+  metadata: 'metadata: { team: rates, tier: "1" }',
+  metadataFromLabels: 'metadataFromLabels: [app.kubernetes.io/part-of]',
+  whenNotReady: 'whenNotReady: Remove',
+  notReadyGraceSeconds: 'notReadyGraceSeconds: 5',
+  onConflict: 'onConflict: Adopt',
+  keyLayout: 'keyLayout: Underscore',
+  suspend: 'suspend: true',
+};
+
+/** By the annotation's name without the prefix: its value. */
+export const ANNOTATION_EXAMPLES: Readonly<Record<string, string>> = {
+  register: 'true',
+  'service-name': 'pricing-service',
+  version: '1.4.2',
+  ttl: '1m',
+  'refresh-interval': '5s',
+  'instance-id': 'PodName',
+  port: 'http',
+  'when-not-ready': 'Remove',
+  metadata: '{"team":"rates"}',
+  defaults: '{"ttlSeconds":60}',
+};

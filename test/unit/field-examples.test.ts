@@ -1,0 +1,42 @@
+// The examples of the reference page are what they claim: each is of its field or annotation, and right. The generator
+// itself refuses a field without one.
+
+import { expect, test } from 'vitest';
+import { parse } from 'yaml';
+import { ANNOTATION_EXAMPLES, FIELD_EXAMPLES } from '../../hack/field-examples.ts';
+import {
+  ANNOTATIONS,
+  NAMESPACE_ANNOTATIONS,
+  readPodAnnotations,
+  readSpecAnnotations,
+} from '../../src/domain/annotations.ts';
+import { parseSpec, specSchema } from '../../src/domain/crd-schema.ts';
+import { readNamespaceDefaults } from '../../src/domain/namespace-defaults.ts';
+import { someDefaults } from '../support/builders.ts';
+
+/** Whether the path leads anywhere; a list counts by its first entry. */
+const has = (value: unknown, path: string): boolean => {
+  const [name = '', ...rest] = path.split('.');
+  const [field = ''] = name.split('[');
+  if (typeof value !== 'object' || value === null || !Object.hasOwn(value, field)) return false;
+  const next: unknown = (value as Readonly<Record<string, unknown>>)[field];
+  if (rest.length === 0) return true;
+  return Array.isArray(next) ? has(next[0], rest.join('.')) : has(next, rest.join('.'));
+};
+
+test.each(Object.entries(FIELD_EXAMPLES))('%s: %s', (path, text) => {
+  const spec: unknown = parse(text);
+  expect(has(spec, path)).toBe(true);
+  expect(Object.keys(spec as object)).toHaveLength(1);
+  expect(parseSpec(spec)).toEqual({ kind: 'valid', value: spec });
+  expect(specSchema.safeParse(spec).success).toBe(true);
+});
+
+test('every annotation has an example, every example an annotation, and all of them are right', () => {
+  const known = [...ANNOTATIONS, ...NAMESPACE_ANNOTATIONS].map(({ name }) => name);
+  expect(Object.keys(ANNOTATION_EXAMPLES).toSorted()).toEqual(known.toSorted());
+  const { defaults = '', ...annotations } = ANNOTATION_EXAMPLES;
+  expect(readSpecAnnotations(annotations, someDefaults).problems).toEqual([]);
+  expect(readPodAnnotations(annotations).problems).toEqual([]);
+  expect(readNamespaceDefaults(defaults)).toMatchObject({ kind: 'valid' });
+});
