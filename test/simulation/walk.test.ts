@@ -84,6 +84,7 @@ const deploymentEntries = ({ deployment }: WalkState): readonly Entry[] => {
 };
 
 const entriesOf = (state: WalkState): readonly Entry[] => [
+  { kind: 'Namespace', object: { metadata: { name: NAMESPACE, annotations: prefixed(state.annotations) } } },
   ...Object.entries(state.resources).map(
     ([name, { incarnation, born, spec }]): Entry => ({
       kind: 'ServiceRegistration',

@@ -34,9 +34,11 @@ export type WalkState = {
   };
   /** Bare pods by name. */
   readonly pods: Readonly<Record<string, WalkPod>>;
+  /** Of the namespace. */
+  readonly annotations: Texts;
 };
 
-export const EMPTY: WalkState = { step: 0, resources: {}, pods: {} };
+export const EMPTY: WalkState = { step: 0, resources: {}, pods: {}, annotations: {} };
 
 const pick = <T>(random: Random, items: readonly [T, ...T[]]): T =>
   items[Math.floor(random() * items.length)] ?? items[0];
@@ -76,6 +78,14 @@ const POD_TEXTS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   port: ['http', '6060', '65536'],
   metadata: ['{"team":"d"}', '{"zone":"e"}', '{"pod":"mine"}'],
   'service-name': ['delta-service', 'delta-service', 'de'],
+};
+
+const NAMESPACE_TEXTS: Readonly<Record<string, readonly [string, ...string[]]>> = {
+  defaults: [
+    '{"whenNotReady":"Lapse","metadata":{"desk":"fx"}}',
+    '{"port":5050,"keyLayout":"Underscore"}',
+    '{"ttlSeconds":1}',
+  ],
 };
 
 /** `alpha` selects by app, `canary` is of the same service and selects by track, `every` takes all pods. */
@@ -133,7 +143,8 @@ const annotate = (
   annotations: Texts,
   table: Readonly<Record<string, readonly [string, ...string[]]>>,
 ) => {
-  const name = pick(random, ['register', ...Object.keys(table)]);
+  const [first = '', ...others] = Object.keys(table);
+  const name = pick(random, [first, ...others]);
   const { [name]: _, ...rest } = annotations;
   const stays = name === 'ttl' || name === 'refresh-interval';
   return stays || random() < 0.75 ? { ...rest, [name]: pick(random, table[name] ?? ['']) } : rest;
@@ -187,6 +198,7 @@ const EDITS: readonly [Edit, ...Edit[]] = [
   relabel,
   annotatePod,
   annotatePod,
+  (random, state) => ({ ...state, annotations: annotate(random, state.annotations, NAMESPACE_TEXTS) }),
   (random, state) => somePod(random, state, (pod) => ({ ...pod, ready: !pod.ready })),
   (random, state) => somePod(random, state, () => undefined),
   (random, state) =>
@@ -211,6 +223,7 @@ export const mended = (state: WalkState): WalkState => {
   const { deployment } = state;
   return {
     ...state,
+    annotations: mend(state.annotations, NAMESPACE_TEXTS),
     pods: Object.fromEntries(
       Object.entries(state.pods).map(([name, pod]) => [
         name,

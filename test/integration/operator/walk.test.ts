@@ -51,6 +51,9 @@ class Plot {
 
   /** Makes the cluster follow from one state to the next. */
   async follow(before: WalkState, after: WalkState): Promise<void> {
+    if (before.annotations !== after.annotations) {
+      await replace(`/api/v1/namespaces/${this.namespace}`, '/metadata/annotations', prefixed(after.annotations));
+    }
     await this.#deployment(before, after);
     for (const name of namesOf(before.resources, after.resources)) await this.#resource(name, before, after);
     for (const name of namesOf(before.pods, after.pods)) await this.#pod(name, before, after);
