@@ -4,6 +4,7 @@
 
 import { z } from 'zod';
 import {
+  defaultsSchema,
   INTERVAL_SECONDS_MAX,
   NOT_READY_GRACE_SECONDS_MAX,
   TTL_SECONDS_MAX,
@@ -28,15 +29,37 @@ const address = z
   .string()
   .regex(/^(?:[^\s:]*|\[[0-9a-fA-F:]+\]):\d{1,5}$|^0$/, 'must be HOST:PORT or :PORT, or 0 for none');
 
-const list = z.preprocess(
-  (value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value),
-  z.array(z.string().min(1, 'must not have an empty part')),
+const listOf = <S extends z.ZodType>(schema: S) =>
+  z.preprocess((value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value), schema);
+
+const list = listOf(z.array(z.string().min(1, 'must not have an empty part')));
+
+// A comma or an equals sign would mean something in the selector that this becomes part of.
+const namespaces = listOf(
+  z.array(z.string().regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be names of namespaces')),
 );
+
+/** On the command line and in variables as JSON, in the file also as YAML. */
+const json = <S extends z.ZodType>(example: string, schema: S) =>
+  z.preprocess((value, context) => {
+    if (typeof value !== 'string') return value;
+    try {
+      return JSON.parse(value);
+    } catch {
+      context.addIssue({ code: 'custom', message: `must be JSON, such as ${example}` });
+      return z.NEVER;
+    }
+  }, schema);
+
+const { version, port, metadata, metadataFromLabels } = defaultsSchema.shape;
 
 const flag = z.preprocess(
   (value) => (value === 'true' || value === '' ? true : value === 'false' ? false : value),
   z.boolean('must be true or false'),
 );
+
+/** A rule about what is there and what is not is told beside everything else that is wrong. */
+const ALWAYS = () => true;
 
 const inCluster = (environment: NodeJS.ProcessEnv): boolean => environment['KUBERNETES_SERVICE_HOST'] !== undefined;
 
@@ -80,7 +103,12 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
         .optional()
         .describe('Kubeconfig file; default: in-cluster, else $KUBECONFIG, else ~/.kube/config'),
       context: z.string().optional().describe('Context of the kubeconfig'),
-      excludeNamespace: list
+      namespace: namespaces
+        .default([])
+        .describe(
+          'Watch these namespaces and no others, for which Roles suffice; repeatable or comma-separated. Needs --operator-id; what namespaces say themselves does not count then. Default: all',
+        ),
+      excludeNamespace: namespaces
         .default(['kube-system', 'kube-public', 'kube-node-lease'])
         .describe('Namespaces whose pods are never registered; repeatable or comma-separated'),
       annotationPrefix: z
@@ -125,6 +153,18 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
         .enum(['Yield', 'Adopt'], 'must be Yield or Adopt')
         .default('Yield')
         .describe('What to do about a key that somebody else wrote'),
+      defaultVersion: json('{"fromLabel":"release"}', version).describe(
+        'Where the version comes from, as `spec.version` in JSON; absent: the chain of annotation, labels and image tag',
+      ),
+      defaultPort: z
+        .preprocess(digits, port)
+        .describe('Name or number of the container port; absent: the only declared one'),
+      defaultMetadata: json('{"cluster":"prod-1"}', metadata).describe(
+        'Metadata of instances whose resource states none, as a JSON object of text',
+      ),
+      defaultMetadataFromLabels: listOf(metadataFromLabels).describe(
+        'Pod labels copied into the metadata; repeatable or comma-separated',
+      ),
       maxHold: seconds(0, 86_400)
         .default(300)
         .describe('How long in seconds keys are refreshed while the API server cannot be heard'),
@@ -149,16 +189,31 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
     })
     .refine((config) => (config.natsUser === undefined) === (config.natsPasswordFile === undefined), {
       path: ['natsUser'],
+      when: ALWAYS,
       message: 'goes together with --nats-password-file',
     })
     .refine((config) => (config.natsCert === undefined) === (config.natsKey === undefined), {
       path: ['natsCert'],
+      when: ALWAYS,
       message: 'goes together with --nats-key',
+    })
+    .refine((config) => config.namespace.length === 0 || config.operatorId !== undefined, {
+      path: ['operatorId'],
+      when: ALWAYS,
+      message: 'must be given with --namespace: its default takes the right to read namespace kube-system',
+    })
+    .refine((config) => config.namespace.every((name) => !config.excludeNamespace.includes(name)), {
+      path: ['namespace'],
+      message: 'names a namespace that --exclude-namespace leaves out',
     })
     .refine((config) => config.defaultRefreshInterval * 3 <= config.defaultTtl || config.defaultTtl < 30, {
       path: ['defaultRefreshInterval'],
       message: 'must be at most a third of --default-ttl',
     });
+
+/** What this operator cannot do, because it may read single namespaces only. */
+export const unavailable = ({ namespace }: Pick<Config, 'namespace'>): readonly string[] =>
+  namespace.length === 0 ? [] : ['defaults by annotations of namespaces'];
 
 export type Config = z.output<ReturnType<typeof configSchema>>;
 

@@ -36,6 +36,7 @@ async function sync({ kubeconfig, pods }: { kubeconfig: string; pods: number }):
     random: systemRandom,
     log: { debug() {}, info() {}, warn: complain, error: complain },
     annotationPrefix: 'rollcall.dev',
+    namespaces: [],
     excludeNamespaces: ['kube-system'],
     defaults: {
       ttlSeconds: 30,

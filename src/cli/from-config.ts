@@ -43,6 +43,10 @@ export const apiOf = (config: Config, clock: Clock): Promise<ClosableTransport> 
   });
 
 export const defaultsOf = (config: Config): Defaults => ({
+  ...(config.defaultVersion === undefined ? {} : { version: config.defaultVersion }),
+  ...(config.defaultPort === undefined ? {} : { port: config.defaultPort }),
+  ...(config.defaultMetadata === undefined ? {} : { metadata: config.defaultMetadata }),
+  ...(config.defaultMetadataFromLabels === undefined ? {} : { metadataFromLabels: config.defaultMetadataFromLabels }),
   ttlSeconds: config.defaultTtl,
   refreshIntervalSeconds: Math.min(config.defaultRefreshInterval, Math.floor(config.defaultTtl / 3)),
   instanceId: config.defaultInstanceId,

@@ -3,7 +3,7 @@
 import { hostname } from 'node:os';
 import type { Logger } from 'pino';
 import { systemClock, systemRandom } from '../clock.ts';
-import type { Config } from '../config.ts';
+import { type Config, unavailable } from '../config.ts';
 import { allViews } from '../controllers/views.ts';
 import { parseOffset } from '../domain/service-instance.ts';
 import type { ApiTransport } from '../kubernetes/api-transport.ts';
@@ -68,6 +68,7 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
     random: systemRandom,
     log,
     annotationPrefix: config.annotationPrefix,
+    namespaces: config.namespace,
     excludeNamespaces: config.excludeNamespace,
     defaults,
     signal,
@@ -114,6 +115,10 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
     },
   );
   observe(metrics, operator, views);
+  const without = unavailable(config);
+  if (without.length > 0) {
+    log.warn({ namespaces: config.namespace, unavailable: without }, 'single namespaces are watched');
+  }
   log.info({ operatorId, replicaId, bucket: config.bucket, pid: process.pid }, 'started');
   await Promise.all([operator.run(signal), events.run(signal), watching, asking]);
   connection.abort();

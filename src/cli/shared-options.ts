@@ -25,7 +25,7 @@ export const REGISTRY_SETTINGS: readonly Setting[] = [
 
 export const CLUSTER_SETTINGS: readonly Setting[] = ['kubeconfig', 'context'];
 
-const REPEATABLE: readonly string[] = ['natsUrl', 'excludeNamespace'];
+const REPEATABLE: readonly string[] = ['natsUrl', 'namespace', 'excludeNamespace', 'defaultMetadataFromLabels'];
 
 const isSetting = (name: string, names: readonly string[]): name is Setting => names.includes(name);
 
@@ -49,7 +49,7 @@ export const addSettings = (
       const { data: ifAbsent } = schema.safeParse(undefined);
       // `--nats-tls-first` alone says true.
       const value = typeof ifAbsent === 'boolean' ? '[true|false]' : '<value>';
-      const byDefault = ifAbsent === undefined ? '' : `default ${String(ifAbsent)}, `;
+      const byDefault = shown(ifAbsent) === '' ? '' : `default ${shown(ifAbsent)}, `;
       const about = `${schema.description ?? ''} (${byDefault}${variableOf(setting)})`;
       const option = new Option(`--${flagOf(setting)} ${value}`, about).helpGroup(heading);
       if (REPEATABLE.includes(setting)) {
@@ -59,6 +59,11 @@ export const addSettings = (
     }
   }
   return command;
+};
+
+const shown = (value: unknown): string => {
+  if (Array.isArray(value)) return value.join(',');
+  return typeof value === 'string' ? value : (JSON.stringify(value) ?? '');
 };
 
 /** `flags` as commander gives them; those that are no setting of `settings` are left to the command. @throws UsageError */

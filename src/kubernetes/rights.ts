@@ -14,14 +14,24 @@ const { Pod, Namespace, Deployment, StatefulSet, DaemonSet, ReplicaSet, ServiceR
 const rightsTo = (verbs: readonly string[], { group, plural }: Resource, subresource = ''): readonly Right[] =>
   verbs.map((verb) => ({ verb, group, resource: `${plural}${subresource}` }));
 
-/** What the operator does in every namespace. */
-export const operatorRights = ({ readinessGates }: { readonly readinessGates: boolean }): readonly Right[] => [
-  ...readingRights([Pod, Namespace, Deployment, StatefulSet, DaemonSet, ReplicaSet, ServiceRegistration], []),
-  ...rightsTo(['create', 'patch', 'delete'], ServiceRegistration),
-  ...rightsTo(['patch'], ServiceRegistration, '/status'),
-  ...rightsTo(['create', 'patch'], Event),
-  ...(readinessGates ? rightsTo(['patch'], Pod, '/status') : []),
-];
+export type RightsOptions = {
+  readonly readinessGates: boolean;
+  /** Where; none: everywhere. */
+  readonly namespace: readonly string[];
+};
+
+/** What the operator does in every namespace that it watches. */
+export const operatorRights = ({ readinessGates, namespace }: RightsOptions): readonly Right[] => {
+  const everywhere: readonly Right[] = [
+    ...readingRights([Pod, Deployment, StatefulSet, DaemonSet, ReplicaSet, ServiceRegistration], []),
+    ...rightsTo(['create', 'patch', 'delete'], ServiceRegistration),
+    ...rightsTo(['patch'], ServiceRegistration, '/status'),
+    ...rightsTo(['create', 'patch'], Event),
+    ...(readinessGates ? rightsTo(['patch'], Pod, '/status') : []),
+  ];
+  if (namespace.length === 0) return [...everywhere, ...readingRights([Namespace], [])];
+  return namespace.flatMap((name) => everywhere.map((right) => ({ ...right, namespace: name })));
+};
 
 /** Asks until none is missing. `onMissing` is told what is, as a person would ask for it, whenever that is another. */
 export async function awaitRights(

@@ -12,7 +12,7 @@ import type { Defaults } from '../domain/settings.ts';
 import { trimWorkload, type WorkloadKind, type WorkloadView } from '../domain/workload.ts';
 import type { Log } from '../log.ts';
 import type { ApiTransport } from './api-transport.ts';
-import { reflect } from './reflector.ts';
+import { type ReflectorOptions, reflect } from './reflector.ts';
 import { collectionPath, excludeNamespaces, type Resource, resources } from './resources.ts';
 
 export type WatchClusterOptions = {
@@ -21,6 +21,8 @@ export type WatchClusterOptions = {
   readonly random: Random;
   readonly log: Log;
   readonly annotationPrefix: string;
+  /** These and no others; none: all but the excluded ones. */
+  readonly namespaces: readonly string[];
   readonly excludeNamespaces: readonly string[];
   readonly defaults: Defaults;
   readonly signal: AbortSignal;
@@ -33,11 +35,33 @@ export const watchCluster = (
   const watches: Promise<void>[] = [];
   const { transport, clock, random, log, signal } = options;
   const views = clusterViews(options, (resource, trim, view) => {
-    const fieldSelector = resource.namespaced ? excludeNamespaces(options.excludeNamespaces) : undefined;
-    const source = { path: collectionPath(resource), ...(fieldSelector === undefined ? {} : { fieldSelector }) };
-    watches.push(reflect({ transport, clock, random, log, resource: source, trim, view, signal }));
+    const sources = sourcesOf(resource, options);
+    if (sources.length === 0) knowNothing(view);
+    for (const source of sources) {
+      watches.push(reflect({ transport, clock, random, log, resource: source, trim, view, signal }));
+    }
   });
   return { views, watching: Promise.all(watches).then(() => undefined) };
+};
+
+/** Where a kind is watched: in all namespaces at once, or in each of some; nowhere, when that takes rights to the cluster. */
+const sourcesOf = (
+  resource: Resource,
+  options: Pick<WatchClusterOptions, 'namespaces' | 'excludeNamespaces'>,
+): readonly ReflectorOptions<ViewObject>['resource'][] => {
+  if (options.namespaces.length > 0) {
+    if (!resource.namespaced) return [];
+    return options.namespaces.map((namespace) => ({ path: collectionPath(resource, namespace), namespace }));
+  }
+  const fieldSelector = resource.namespaced ? excludeNamespaces(options.excludeNamespaces) : undefined;
+  return [{ path: collectionPath(resource), ...(fieldSelector === undefined ? {} : { fieldSelector }) }];
+};
+
+/** The view is empty, and as right as it will ever be. */
+const knowNothing = <T extends ViewObject>(view: View<T>): void => {
+  const source = view.addSource();
+  source.synced = true;
+  source.prove(Number.POSITIVE_INFINITY);
 };
 
 /** The views, with their writing side. */

@@ -67,6 +67,42 @@ describe('readConfig', () => {
     ]);
   });
 
+  test.each<[string, object, object]>([
+    ['a flag', { defaultMetadata: '{"team":"rates"}' }, { defaultMetadata: { team: 'rates' } }],
+    ['a flag given twice', { namespace: ['a', 'b'], operatorId: 'x' }, { namespace: ['a', 'b'] }],
+    ['a port number', { defaultPort: '8080' }, { defaultPort: 8080 }],
+    ['a port name', { defaultPort: 'http' }, { defaultPort: 'http' }],
+    ['labels', { defaultMetadataFromLabels: 'team,a/b' }, { defaultMetadataFromLabels: ['team', 'a/b'] }],
+    ['a source of versions', { defaultVersion: '{"fromLabel":"rel"}' }, { defaultVersion: { fromLabel: 'rel' } }],
+  ])('%s is read', (_, flags, expected) => {
+    expect(configOf(flags as Record<string, unknown>, {})).toMatchObject(expected);
+  });
+
+  test('what is text on the command line may be a mapping in the file', () => {
+    const config = fileWith('defaultMetadata: { team: rates }\ndefaultVersion:\n  fromImageTag: app\n');
+    expect(configOf({ config }, {})).toMatchObject({
+      defaultMetadata: { team: 'rates' },
+      defaultVersion: { fromImageTag: 'app' },
+    });
+  });
+
+  test.each<[string, Record<string, unknown>, RegExp]>([
+    ['metadata that is no JSON', { defaultMetadata: 'team=rates' }, /^--default-metadata: must be JSON, such as/],
+    ['metadata of ours', { defaultMetadata: '{"pod":"x"}' }, /^--default-metadata: .*set by Rollcall itself/],
+    ['two sources of versions', { defaultVersion: '{"value":"1","fromLabel":"a"}' }, /^--default-version: at most one/],
+    ['a port of no form', { defaultPort: 'HTTP!' }, /^--default-port: /],
+    ['a grace of an hour', { defaultNotReadyGrace: '3600' }, /^--default-not-ready-grace: must be at most 300/],
+    ['a namespace of no form', { excludeNamespace: 'a,b=c' }, /^--exclude-namespace: must be names of namespaces/],
+    ['namespaces without a name of our own', { namespace: 'a' }, /^--operator-id .*must be given with --namespace/],
+    [
+      'a namespace that is left out',
+      { namespace: 'kube-system', operatorId: 'x' },
+      /^--namespace: names a namespace that --exclude-namespace leaves out/,
+    ],
+  ])('%s is refused', (_, flags, problem) => {
+    expect(problemsOf(flags, {})).toEqual([expect.stringMatching(problem)]);
+  });
+
   test('a setting of the file that does not exist is named', () => {
     const config = fileWith('natsURL: nats://a:4222\n');
     expect(problemsOf({ config }, {})).toEqual([`natsURL in ${config}: no such setting`]);

@@ -135,6 +135,7 @@ export class World {
       random,
       log,
       annotationPrefix: 'rollcall.dev',
+      namespaces: [],
       excludeNamespaces: ['kube-system'],
       defaults: someDefaults,
       signal: stop.signal,

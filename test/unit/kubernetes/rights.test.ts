@@ -16,7 +16,7 @@ test('missing rights are told once, and that they were granted; an API server th
   const stop = new AbortController();
   const asking = awaitRights(
     { canI },
-    operatorRights({ readinessGates: false }),
+    operatorRights({ readinessGates: false, namespace: [] }),
     clock,
     (missing) => told.push(missing),
     stop.signal,
@@ -31,4 +31,14 @@ test('missing rights are told once, and that they were granted; an API server th
   expect(told.at(-1)).toEqual([]);
   expect(told).toHaveLength(2);
   await asking;
+});
+
+test('where single namespaces are watched, every right is asked for in each of them and none in the cluster', () => {
+  const everywhere = operatorRights({ readinessGates: true, namespace: [] });
+  const some = operatorRights({ readinessGates: true, namespace: ['one', 'two'] });
+  expect(some.every(({ namespace }) => namespace !== undefined)).toBe(true);
+  const inOne = some.filter(({ namespace }) => namespace === 'one').map(describeRight);
+  expect(inOne).toEqual(
+    everywhere.filter(({ resource }) => resource !== 'namespaces').map((right) => `${describeRight(right)} in one`),
+  );
 });
