@@ -21,6 +21,7 @@ import type { Revision } from '../writer/registry.ts';
 import { BlockedWishes, isOlder } from './blocked-wishes.ts';
 import { begunGrace, graceEndsAtMs, graceOf, inForce, isGraceOver, wantedBy } from './grace.ts';
 import { type DueWrite, Lanes, TICK_MS } from './lanes.ts';
+import { Losses } from './losses.ts';
 import {
   type EncodedValue,
   isShown,
@@ -66,6 +67,7 @@ export class InstanceTable {
   readonly #unseen = new Map<Row, number>();
   /** What the server will not have, and why. */
   readonly #refused = new Map<Row, Refusal>();
+  readonly #losses = new Losses();
   #leading = false;
   /** Rows whose key is seen to be ours. */
   #ours = 0;
@@ -168,7 +170,7 @@ export class InstanceTable {
       status,
       ...(reason === undefined ? {} : { reason }),
       ...(refusal === undefined ? {} : { refusal }),
-      ...(worst.observed.kind === 'foreign' ? { heldBy: worst.observed.owner } : {}),
+      ...(status === 'Conflict' ? { heldBy: this.#holderOf(worst) } : {}),
       ready: wish.state.kind === 'live',
       version: wish.content.version,
       ...(wish.versionNote === undefined ? {} : { versionNote: wish.versionNote }),
@@ -289,8 +291,11 @@ export class InstanceTable {
 
   /** The stream was read, or refused a write and said why: this is what it holds. */
   observe(row: Row, observed: Observed, nowMs = this.#clock.monotonicMs()): void {
-    const stood = row.observed.kind === 'ours';
+    const before = row.observed;
+    const stood = before.kind === 'ours';
     this.#see(row, observed);
+    if (observed.kind === 'foreign') this.#noteLoss(row, before, observed.revision, nowMs);
+    else if (observed.kind === 'ours' && !stood) this.#losses.regained(row, nowMs);
     if (this.#refused.delete(row)) this.#listener.onReport(row.wish.registration);
     row.inFlight = false;
     // When to look again: at somebody else's key, and at one of ours that should have lapsed.
@@ -395,6 +400,20 @@ export class InstanceTable {
 
   // ---- inside ----
 
+  #noteLoss(row: Row, before: Observed, revision: Revision, nowMs: number): void {
+    if (before.kind === 'ours') row.yieldUntilMs = nowMs + this.#losses.lost(row, nowMs);
+    // It was written once more while we meant to adopt it.
+    const isContested = before.kind === 'foreign' && before.revision !== revision && row.inFlight;
+    if (isContested && row.wish.adopt) row.yieldUntilMs = nowMs + row.wish.intervalMs;
+  }
+
+  #holderOf(row: Row): string {
+    const holder = row.observed.kind === 'foreign' ? row.observed.owner : 'nobody at the moment';
+    const times = this.#losses.times(row);
+    if (times < 2) return holder;
+    return `${holder}; it was taken from us ${times} times in a row, so it is left alone for longer each time`;
+  }
+
   #see(row: Row, observed: Observed): void {
     const isOurs = observed.kind === 'ours';
     // A write may be acknowledged after its row has left.
@@ -464,6 +483,7 @@ export class InstanceTable {
       heartbeatMs: observed.kind === 'ours' ? observed.heartbeatMs : 0,
       wishedAtMs: this.#clock.monotonicMs(),
       refreshDueMs: 0,
+      yieldUntilMs: 0,
       inFlight: false,
       report: { status: 'Pending', reason: 'Registering', sinceMs: this.#clock.wallMs() },
       list: undefined,
@@ -641,6 +661,7 @@ export class InstanceTable {
     this.#lanes.remove(row);
     this.#unseen.delete(row);
     this.#refused.delete(row);
+    this.#losses.forget(row);
     if (!this.#index.has(row)) return;
     if (row.observed.kind === 'ours') this.#ours -= 1;
     if (row.form !== 'Dotted') this.#undotted -= 1;

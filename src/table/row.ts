@@ -77,6 +77,8 @@ export interface Row extends Timed<Row> {
   wishedAtMs: number;
   /** Monotonic ms of the next refresh; a `foreign` key, and one that should have lapsed, is looked at again then. */
   refreshDueMs: number;
+  /** Monotonic ms before which the key is not written, because somebody else keeps taking it. */
+  yieldUntilMs: number;
   /** In a batch or a read that is under way: it is scheduled again when that is settled. */
   inFlight: boolean;
   /** What people are told of the row, so that a change can be noticed and dated. */
@@ -104,7 +106,8 @@ export type Step =
  *
  *   wish          | unknown | none            | ours                                   | foreign
  *   --------------+---------+-----------------+----------------------------------------+----------------------------
- *   live          | read    | write           | changed: write; due: refresh; else wait| read when due (Adopt: write)
+ *   live          | read    | write, unless   | changed: write; due: refresh; else wait| read when due (Adopt: write)
+ *                 |         | it yields       |                                        |
  *   away, Mark..  | read    | rest            | ACTIVE: write UNHEALTHY; else rest     | rest
  *   away, Lapse   | read    | rest            | wait for the lapse                     | rest
  *   away, Remove  | read    | rest            | purge                                  | rest
@@ -133,9 +136,11 @@ const liveStep = (row: Row, observed: Exclude<Observed, { kind: 'unknown' }>, no
   const { wish, refreshDueMs } = row;
   switch (observed.kind) {
     case 'none':
-      return { kind: 'write', reason: 'Registered', lane: 'urgent' };
+      return nowMs < row.yieldUntilMs
+        ? { kind: 'wait', untilMs: row.yieldUntilMs }
+        : { kind: 'write', reason: 'Registered', lane: 'urgent' };
     case 'foreign':
-      if (wish.adopt) return { kind: 'write', reason: 'Handover', lane: 'urgent' };
+      if (wish.adopt && nowMs >= row.yieldUntilMs) return { kind: 'write', reason: 'Handover', lane: 'urgent' };
       return refreshDueMs <= nowMs ? { kind: 'read' } : { kind: 'wait', untilMs: refreshDueMs };
     case 'ours': {
       const changed = observed.text !== undefined && !sameText(observed.text, row.text);
@@ -169,7 +174,7 @@ export const reportOf = (row: Row, nowMs: number): Pick<RowReport, 'status' | 'r
   const stands = observed.kind === 'ours' && nowMs < observed.writtenAtMs + observed.ttlMs + LAPSE_SLACK_MS;
   if (stands) return { status: observed.status, reason: wish.state.kind === 'away' ? wish.state.reason : undefined };
   if (wish.state.kind === 'away') return { status: 'Pending', reason: wish.state.reason };
-  if (observed.kind === 'foreign') return { status: 'Conflict', reason: 'HeldByAnother' };
+  if (observed.kind === 'foreign' || nowMs < row.yieldUntilMs) return { status: 'Conflict', reason: 'HeldByAnother' };
   return { status: 'Pending', reason: observed.kind === 'ours' ? 'Lapsed' : 'Registering' };
 };
 

@@ -1,6 +1,7 @@
 // Whose is what the stream holds under a row's key? Pure. The answer is the observed half of the row.
 
 import type { PodRef } from '../domain/instance.ts';
+import type { Owner } from '../domain/message-headers.ts';
 import { parseInstance, parseOwner } from '../domain/service-instance.ts';
 import type { Observed } from '../table/row.ts';
 import type { StoredMessage } from './registry.ts';
@@ -24,9 +25,10 @@ export const judge = (message: StoredMessage | undefined, pod: PodRef, context: 
   const owner = ownerText === undefined ? undefined : parseOwner(ownerText);
   const ageMs = Math.max(0, context.serverWallMs - message.storedAtMs);
   const ttlMs = (message.ttlSeconds ?? 0) * 1_000;
-  const abandoned = owner?.uid === pod.uid && ageMs >= ttlMs / 2;
+  // What has no TTL is none of Rollcall's, whatever its headers say.
+  const abandoned = owner?.uid === pod.uid && ttlMs > 0 && ageMs >= ttlMs / 2;
   if (owner === undefined || (owner.operatorId !== context.operatorId && !abandoned)) {
-    return { kind: 'foreign', revision: message.revision, owner: ownerText ?? 'a client without an owner header' };
+    return { kind: 'foreign', revision: message.revision, owner: ownerSentence(owner, ownerText) };
   }
   const value = parseInstance(message.body);
   return {
@@ -39,4 +41,12 @@ export const judge = (message: StoredMessage | undefined, pod: PodRef, context: 
     writtenAtMs: context.nowMs - ageMs,
     heartbeatMs: value?.lastHeartbeatMs ?? 0,
   };
+};
+
+/** As people are told whose a key is. */
+const ownerSentence = (owner: Owner | undefined, text: string | undefined): string => {
+  if (owner !== undefined) return `installation ${owner.operatorId} for pod ${owner.namespace}/${owner.name}`;
+  return text === undefined
+    ? 'a client without an owner header'
+    : `a client with the owner header ${text.slice(0, 100)}`;
 };

@@ -75,6 +75,7 @@ export const aRow = (wish: Wish, observed: Observed, more: Partial<Row> = {}): R
     heartbeatMs: 0,
     wishedAtMs: 0,
     refreshDueMs: 0,
+    yieldUntilMs: 0,
     inFlight: false,
     report: { status: 'Pending', reason: 'Registering', sinceMs: NINE },
     list: undefined,

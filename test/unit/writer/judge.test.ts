@@ -30,8 +30,26 @@ describe('judge', () => {
     ['ours, of the pod before', aMessage({}, 'us/trading/trading-1/u-0'), { kind: 'ours' }],
     ['ours, bytes that are no value', aMessage({ body: Buffer.from('{') }), { kind: 'ours', status: 'UNHEALTHY' }],
     ['without an owner', aMessage({}, null), { kind: 'foreign', owner: 'a client without an owner header' }],
-    ['an owner header that is none', aMessage({}, 'us'), { kind: 'foreign', owner: 'us' }],
-    ['another operator, another pod', aMessage({}, 'they/trading/trading-1/u-9'), { kind: 'foreign' }],
+    [
+      'an owner header that is none',
+      aMessage({}, 'us'),
+      { kind: 'foreign', owner: 'a client with the owner header us' },
+    ],
+    [
+      'another operator, another pod',
+      aMessage({}, 'they/trading/trading-1/u-9'),
+      { kind: 'foreign', owner: 'installation they for pod trading/trading-1' },
+    ],
+    [
+      'another operator, another pod, not written for long',
+      aMessage({ storedAtMs: NINE - 10_000 }, 'they/trading/trading-1/u-9'),
+      { kind: 'foreign' },
+    ],
+    [
+      'another operator, our pod, without a TTL',
+      { ...aMessage({ storedAtMs: NINE - 10_000_000 }, 'they/trading/trading-1/u-1'), ttlSeconds: 0 },
+      { kind: 'foreign' },
+    ],
     ['another operator, our pod, fresh', aMessage({}, 'they/trading/trading-1/u-1'), { kind: 'foreign' }],
     [
       'another operator, our pod, not written for half of its TTL',
