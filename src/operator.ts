@@ -15,6 +15,7 @@ import {
 } from './controllers/owned-reconciler.ts';
 import { reconcilePod } from './controllers/pod-reconciler.ts';
 import { ReadinessGates, type ReadinessGatesSettings } from './controllers/readiness-gates.ts';
+import { ReconcileFailures } from './controllers/reconcile-failures.ts';
 import { RegistrationReconciler } from './controllers/registration-reconciler.ts';
 import { type EventSink, Reporter } from './controllers/reporter.ts';
 import type { Change, ReadonlyView, ViewObject } from './controllers/view.ts';
@@ -143,9 +144,8 @@ export class Operator {
 
   /** Runs until the signal aborts and everything has ended in good order. */
   async run(signal: AbortSignal): Promise<void> {
-    const { log } = this.#ports;
-    const failed = (name: string) => (key: string, error: unknown) =>
-      log.warn({ controller: name, key, error: String(error) }, 'reconcile failed; it is tried again');
+    const { clock, log } = this.#ports;
+    const failures = new ReconcileFailures(clock, log);
     const podContext = {
       views: this.#ports.views,
       registrationsOf: (namespace: string) => this.#registrationsOf(namespace),
@@ -180,17 +180,17 @@ export class Operator {
       onPlan: this.#reporter.plan,
     };
     await Promise.all([
-      this.#pods.run((key) => reconcilePod(podContext, key), failed('pod'), signal),
+      this.#pods.run((key) => reconcilePod(podContext, key), failures.of('pod'), signal),
       ...Array.from({ length: 1 + STATUS_HELPERS }, (_, helper) =>
         this.#registrations.run(
           (key, until) => registrations.reconcile(key, until),
-          failed('serviceregistration'),
+          failures.of('serviceregistration'),
           signal,
           helper === 0 ? 0 : STATUS_BACKLOG,
         ),
       ),
-      this.#owned.run((key, until) => reconcileOwned(ownedContext, key, until), failed('owned'), signal),
-      this.#gates.run(failed('readinessgate'), signal),
+      this.#owned.run((key, until) => reconcileOwned(ownedContext, key, until), failures.of('owned'), signal),
+      this.#gates.run(failures.of('readinessgate'), signal),
       this.#watchFreshness(signal),
       this.writer.run(signal),
     ]);
