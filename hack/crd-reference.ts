@@ -3,6 +3,7 @@
 
 import { ANNOTATIONS, NAMESPACE_ANNOTATIONS } from '../src/domain/annotations.ts';
 import { CONDITION_REASONS } from '../src/domain/crd-status-schema.ts';
+import { EVENT_REASONS } from '../src/domain/event-reasons.ts';
 import type { JsonSchema } from './crd-manifest.ts';
 import { ANNOTATION_EXAMPLES, FIELD_EXAMPLES } from './field-examples.ts';
 
@@ -29,6 +30,12 @@ export const referencePage = (schema: JsonSchema, annotationPrefix: string): str
                 `| \`${type}\` | ${status} | ${reasons.map((reason) => `\`${reason}\``).join(', ')} |`,
             ),
         )
+        .join('\n'),
+    '## Events',
+    '`events.k8s.io/v1`, on the ServiceRegistration, and on the pod or workload where one is meant; on changes only, repeats as a series.',
+    '| reason | meaning |\n|---|---|\n' +
+      Object.entries(EVENT_REASONS)
+        .map(([reason, meaning]) => `| \`${reason}\` | ${meaning} |`)
         .join('\n'),
     '## Annotations',
     'On the pod template or the metadata of a Deployment, StatefulSet or DaemonSet, or on a bare pod. An invalid value leaves the last good one in force, and an event says what would be right.',

@@ -155,6 +155,7 @@ export class Operator {
       offset: this.#settings.offset,
       onReport: (registration: ObjectKey) => this.#registrations.add(registration),
       onProblems: this.#reporter.podProblems,
+      onLeftOut: this.#reporter.leftOut,
     };
     const registrations = new RegistrationReconciler({
       views: this.#ports.views,
@@ -169,6 +170,8 @@ export class Operator {
       holding: () => this.held > 0,
       voice: () => this.voice,
       busy: () => this.#registrations.reading().depth > STATUS_BACKLOG,
+      onStatus: this.#reporter.status,
+      onSameId: this.#reporter.sameId,
       later: (key, delayMs) => this.#registrations.addAfter(key, delayMs),
     });
     const ownedContext = {
@@ -359,6 +362,7 @@ export class Operator {
       if (this.#fresh) for (const key of this.table.unseenPods()) this.#pods.add(key);
       if (this.#voice !== this.voice) {
         this.#voice = this.voice;
+        if (this.#voice !== 'silent') for (const key of this.#reporter.takeMissed()) this.#pods.add(key);
         this.#reconcileReports();
         this.#reconcileOwned();
         for (const { name } of views.namespaces.values()) this.#tellDefaults(name);

@@ -1,6 +1,7 @@
 // What the reconcilers ask of Kubernetes beside what they read: a few writes and one question. The port, types only;
 // `kubernetes/` implements it for an API server.
 
+import type { EventReason } from '../domain/event-reasons.ts';
 import type { ServiceRegistrationManifest } from '../domain/owned-registration.ts';
 
 /** An object by name; `uid` and `resourceVersion`, where given, must be the stored one's. */
@@ -84,8 +85,7 @@ export type EventNotice = {
   readonly regarding: ObjectReference;
   readonly related?: ObjectReference;
   readonly type: 'Normal' | 'Warning';
-  /** CamelCase, one of the documented list. */
-  readonly reason: string;
+  readonly reason: EventReason;
   /** What was being done: `Register`, `Refresh`, ... */
   readonly action: string;
   /** A sentence; cut at 1,024 bytes. */

@@ -28,7 +28,7 @@ export type OwnedReconcilerContext = {
   readonly defaults: LayeredDefaults;
   readonly cluster: Cluster;
   readonly speaks: () => boolean;
-  /** Annotations that are no good, and annotated pods that a person's resource leaves out. */
+  /** Annotations that are no good. */
   readonly onPlan: (about: WorkloadView | PodView, plan: OwnedPlan) => void;
 };
 

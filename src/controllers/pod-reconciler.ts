@@ -2,6 +2,7 @@
 // into a slice of time.
 
 import { type Decision, decide, frozenWish } from '../domain/decide.ts';
+import { leftOutBy } from '../domain/left-out.ts';
 import type { ObjectKey, PodView } from '../domain/pod.ts';
 import type { HeartbeatOffset } from '../domain/service-instance.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
@@ -23,6 +24,8 @@ export type PodReconcilerContext = {
   readonly onReport: (registration: ObjectKey) => void;
   /** Annotations of the pod that are no good. */
   readonly onProblems: (pod: PodView, problems: Decision['problems']) => void;
+  /** The pod asks to be registered, and a person's resource for its service does not select it. */
+  readonly onLeftOut: (pod: PodView, person: RegistrationView) => void;
 };
 
 export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): void => {
@@ -34,9 +37,10 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
     return;
   }
   const workload = workloadOf(views, pod);
+  const registrations = context.registrationsOf(pod.namespace);
   const workloadName = workload?.name ?? pod.controller?.name;
   const workloadDefaults = workloadDefaultsOf(context, pod, workload);
-  const decision = decide(pod, context.registrationsOf(pod.namespace), {
+  const decision = decide(pod, registrations, {
     offset: context.offset,
     ...(workloadName === undefined ? {} : { workloadName }),
     ...(workloadDefaults === undefined ? {} : { workloadDefaults }),
@@ -48,6 +52,9 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
   );
   duplicates.set(key, decision.conflicts).forEach(context.onReport);
   if (decision.problems.length > 0) context.onProblems(pod, decision.problems);
+  const selectedFor = decision.wishes.map(({ serviceName }) => serviceName);
+  const person = leftOutBy(pod, workload, registrations, selectedFor);
+  if (person !== undefined) context.onLeftOut(pod, person);
 };
 
 const workloadDefaultsOf = (

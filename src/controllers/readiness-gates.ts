@@ -174,11 +174,12 @@ export class ReadinessGates {
 
   /** On the pod; that a key stands or is somebody else's has its own event. */
   #tell({ namespace, name, uid }: PodView, { kind, reason, message: note }: Told): void {
-    if (reason === 'Registered' || (kind === 'refuse' && reason !== 'NotSelected')) return;
+    if (reason === 'Registered') return;
+    if (kind === 'refuse' && reason !== 'NotSelected') return;
     this.#context.events.emit({
       regarding: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
       type: 'Warning',
-      reason: kind === 'open' ? 'RegistryUnavailable' : reason,
+      reason: kind === 'open' ? 'RegistryUnavailable' : 'NotSelected',
       action: 'OpenReadinessGate',
       note,
     });

@@ -2,7 +2,8 @@
 // change at once, then at most once per resource per 2 s, and never for a refresh.
 
 import type { Clock } from '../clock.ts';
-import type { ObjectKey } from '../domain/pod.ts';
+import { DETAILS_MAX } from '../domain/crd-status-schema.ts';
+import { type ObjectKey, objectKey, type PodView } from '../domain/pod.ts';
 import { asList, asObject } from '../domain/raw.ts';
 import {
   type InstanceReport,
@@ -44,6 +45,10 @@ export type RegistrationReconcilerContext = {
   readonly voice: () => Voice;
   /** So many statuses wait that none may be taken slowly. */
   readonly busy: () => boolean;
+  /** A status was written. */
+  readonly onStatus: (registration: RegistrationView, before: unknown, after: RegistrationStatus) => void;
+  /** A pod comes to the same instance id as an older one. */
+  readonly onSameId: (pod: PodView, report: InstanceReport) => void;
   readonly later: (key: ObjectKey, delayMs: number) => void;
 };
 
@@ -86,7 +91,8 @@ export class RegistrationReconciler {
     }
     const echoing = last !== undefined && nowMs - last.atMs < ECHO_MS;
     const stored = echoing ? last.status : registration.status;
-    const status = this.#summarise({ ...registration, status: stored });
+    const reports = keepSince(this.#reports(key), stored);
+    const status = this.#summarise({ ...registration, status: stored }, reports);
     const isSame = sameStatus(status, stored);
     const tookMs = clock.monotonicMs() - nowMs;
     if (tookMs < 1) this.#lookAgainMs.delete(key);
@@ -101,6 +107,8 @@ export class RegistrationReconciler {
     const outcome = await cluster.patchStatus({ namespace, name, uid, status: stored }, status, signal);
     if (outcome.kind === 'done') {
       this.#written.set(key, { uid: registration.uid, status, atMs: nowMs });
+      this.#context.onStatus(registration, stored, status);
+      this.#tellSameIds(registration.namespace, reports);
       // Were the echo to differ from what was written, the view would tell nothing: look once more.
       later(key, ECHO_MS);
       if (!busy()) await clock.sleep(PAUSE_MS, signal);
@@ -119,17 +127,26 @@ export class RegistrationReconciler {
     return readyReason(status) === readyReason(stored);
   }
 
-  #summarise(registration: RegistrationView): RegistrationStatus {
+  #summarise(registration: RegistrationView, reports: readonly InstanceReport[]): RegistrationStatus {
     const { bucket, registry, viewFresh, holding, clock } = this.#context;
     return summarise({
       registration,
       bucket,
-      reports: keepSince(this.#reports(registration.key), registration.status),
+      reports,
       registry: registry(),
       viewFresh: viewFresh(),
       holding: holding(),
       wallMs: clock.wallMs(),
     });
+  }
+
+  #tellSameIds(namespace: string, reports: readonly InstanceReport[]): void {
+    const { views, onSameId } = this.#context;
+    const blocked = reports.filter(({ reason }) => reason === 'SameInstanceId').slice(0, DETAILS_MAX);
+    for (const report of blocked) {
+      const pod = views.pods.get(objectKey(namespace, report.pod));
+      if (pod !== undefined) onSameId(pod, report);
+    }
   }
 
   #reports(key: ObjectKey): readonly InstanceReport[] {

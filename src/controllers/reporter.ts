@@ -2,11 +2,14 @@
 // replica that speaks reports, and only changes. How events reach the API server is the sink's business.
 
 import { type AnnotationProblem, problem as invalidAnnotation } from '../domain/annotations.ts';
+import type { EventReason } from '../domain/event-reasons.ts';
 import type { NamespaceView } from '../domain/namespace.ts';
 import { DEFAULTS_ANNOTATION } from '../domain/namespace-defaults.ts';
 import type { OwnedPlan } from '../domain/owned-registration.ts';
-import { objectKey, type PodView } from '../domain/pod.ts';
+import { type ObjectKey, objectKey, type PodView } from '../domain/pod.ts';
+import { conflictSentence, type InstanceReport, type RegistrationStatus } from '../domain/registration-status.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
+import { statusEvents } from '../domain/status-events.ts';
 import type { WorkloadView } from '../domain/workload.ts';
 import type { Write } from '../table/instance-table.ts';
 import { isShown, type Row } from '../table/row.ts';
@@ -21,6 +24,7 @@ export class Reporter {
   readonly #speaks: () => boolean;
   /** Problems told per object, so that a reconcile without a change tells nothing. */
   readonly #told = new Map<string, string>();
+  readonly #missed = new Set<ObjectKey>();
 
   constructor(views: Views, events: EventSink, speaks: () => boolean) {
     this.#views = views;
@@ -74,8 +78,16 @@ export class Reporter {
     this.#tell(row, 'Warning', 'Conflict', 'Register', `${row.key} is held by ${owner}; it is left alone`);
   }
 
+  /** Pods of which something was to be told while this replica had no say: to be reconciled now that it has. */
+  takeMissed(): readonly ObjectKey[] {
+    const missed = [...this.#missed];
+    this.#missed.clear();
+    return missed;
+  }
+
   readonly podProblems = (pod: PodView, problems: readonly AnnotationProblem[]): void => {
-    this.#tellProblems(podReference(pod), problems);
+    if (this.#misses(pod)) return;
+    this.#tellProblems('pod', podReference(pod), problems);
   };
 
   /** On the namespace, and where its people look: on resources in it. `problem` undefined: all is well again. */
@@ -90,39 +102,71 @@ export class Reporter {
               `of namespace ${name} is not in force, and its last good value stays: ${problem}`,
             ),
           ];
-    this.#tellProblems({ apiVersion: 'v1', kind: 'Namespace', namespace: '', name, uid }, told);
+    this.#tellProblems('namespace', { apiVersion: 'v1', kind: 'Namespace', namespace: '', name, uid }, told);
     let resources = 0;
     for (const registration of this.#views.registrations.byNamespace(name)) {
       if (resources === TOLD_PER_NAMESPACE) break;
       resources += 1;
-      this.#tellProblems(registrationReference(registration), told);
+      this.#tellProblems('namespace', registrationReference(registration), told);
     }
   }
 
-  readonly plan = (about: WorkloadView | PodView, plan: OwnedPlan): void => {
-    const reference = 'phase' in about ? podReference(about) : workloadReference(about);
-    this.#tellProblems(reference, plan.problems);
-    const { person } = plan;
-    if (person === undefined || !('phase' in about) || !this.#isLeftOut(about)) return;
-    const note = `ServiceRegistration ${person.name} registers this service and does not select this pod`;
-    this.#once(`${reference.uid} person`, note, () =>
-      this.#events.emit({ regarding: reference, type: 'Warning', reason: 'NotSelected', action: 'Register', note }),
+  /** On the workload or pod that is annotated, and on the resource made for it. */
+  readonly plan = (about: WorkloadView | PodView, { manifest, problems }: OwnedPlan): void => {
+    this.#tellProblems('plan', 'phase' in about ? podReference(about) : workloadReference(about), problems);
+    const name = manifest?.metadata.name;
+    const owned = name === undefined ? undefined : this.#views.registrations.get(objectKey(about.namespace, name));
+    if (owned?.owned === true) this.#tellProblems('plan', registrationReference(owned), problems);
+  };
+
+  readonly leftOut = (pod: PodView, person: RegistrationView): void => {
+    if (this.#misses(pod)) return;
+    const note = `ServiceRegistration ${person.name} registers service ${person.serviceName ?? person.name} and does not select this pod: change its selector, or the pod's annotations.`;
+    this.#once(`${pod.uid} person`, note, () =>
+      this.#events.emit({
+        regarding: podReference(pod),
+        related: registrationReference(person),
+        type: 'Warning',
+        reason: 'NotSelected',
+        action: 'Register',
+        note,
+      }),
     );
   };
 
-  #isLeftOut(pod: PodView): boolean {
-    for (const { settings, owned } of this.#views.registrations.byNamespace(pod.namespace)) {
-      if (!owned && settings.kind === 'valid' && settings.value.selector === undefined) return false;
-    }
-    return true;
-  }
+  /** A status was written. */
+  readonly status = (registration: RegistrationView, before: unknown, after: RegistrationStatus): void => {
+    const regarding = registrationReference(registration);
+    for (const event of statusEvents(before, after)) this.#events.emit({ regarding, ...event });
+  };
 
-  #tellProblems(regarding: ObjectReference, problems: readonly AnnotationProblem[]): void {
+  /** A pod that has no key of its own, because an older one came to the same id. */
+  readonly sameId = (pod: PodView, report: InstanceReport): void => {
+    const note = conflictSentence(report);
+    this.#once(`${pod.uid} ${report.key}`, note, () =>
+      this.#events.emit({
+        regarding: podReference(pod),
+        type: 'Warning',
+        reason: 'Conflict',
+        action: 'Register',
+        note,
+      }),
+    );
+  };
+
+  /** `topic`: who found them. One object may have problems of several kinds. */
+  #tellProblems(topic: string, regarding: ObjectReference, problems: readonly AnnotationProblem[]): void {
     const note = problems.map((problem) => `${problem.message} It is "${problem.value}".`).join(' ');
-    this.#once(`${regarding.uid} problems`, note, () => {
+    this.#once(`${regarding.uid} ${topic}`, note, () => {
       if (note === '') return;
       this.#events.emit({ regarding, type: 'Warning', reason: 'InvalidAnnotation', action: 'Reconcile', note });
     });
+  }
+
+  #misses(pod: PodView): boolean {
+    if (this.#speaks()) return false;
+    if (this.#missed.size < TOLD_MAX) this.#missed.add(pod.key);
+    return true;
   }
 
   #once(topic: string, note: string, tell: () => void): void {
@@ -132,7 +176,7 @@ export class Reporter {
     tell();
   }
 
-  #tell(row: Row, type: 'Normal' | 'Warning', reason: string, action: string, note: string): void {
+  #tell(row: Row, type: 'Normal' | 'Warning', reason: EventReason, action: string, note: string): void {
     const pod: ObjectReference = { apiVersion: 'v1', kind: 'Pod', ...row.wish.pod };
     const registration = this.#views.registrations.get(row.wish.registration);
     if (registration !== undefined) {
@@ -146,7 +190,7 @@ export class Reporter {
 /** Of a namespace's resources so many are told; one of them is looked at. */
 const TOLD_PER_NAMESPACE = 20;
 
-/** More objects with problems than this, and all are told once more. */
+/** More objects with problems than this, and all are told once more; of more that were missed some stay untold. */
 const TOLD_MAX = 10_000;
 
 const registrationReference = ({ namespace, name, uid }: RegistrationView): ObjectReference => ({

@@ -109,7 +109,13 @@ export const CONDITION_REASONS = {
     Unknown: [],
   },
   Degraded: {
-    True: ['TtlShortenedByBucket', 'RefreshSlowerThanReaders', 'TtlShorterThanHandover', 'VersionNormalised'],
+    True: [
+      'Holding',
+      'TtlShortenedByBucket',
+      'RefreshSlowerThanReaders',
+      'TtlShorterThanHandover',
+      'VersionNormalised',
+    ],
     False: ['AsExpected'],
     Unknown: [],
   },

@@ -1,8 +1,14 @@
 // What a ServiceRegistration's status says, from what the table knows. Pure: the same input gives the same bytes, so
 // that comparing with the stored status tells whether anything must be written.
 
-import { DETAILS_MAX, MESSAGE_LENGTH_MAX, type RegistrationStatus } from './crd-status-schema.ts';
+import {
+  type CONDITION_REASONS,
+  DETAILS_MAX,
+  MESSAGE_LENGTH_MAX,
+  type RegistrationStatus,
+} from './crd-status-schema.ts';
 import type { Wish } from './instance.ts';
+import { limitationsOf } from './limitations.ts';
 import { isKeyLayout } from './names.ts';
 import { asList, asObject } from './raw.ts';
 import type { RegistrationView } from './service-registration.ts';
@@ -46,8 +52,12 @@ export type InstanceReport = {
 
 /** Whether the registry can be written, and the condition reason and sentence when it cannot. */
 export type RegistryHealth =
-  | { readonly kind: 'writable'; readonly maxAgeSeconds: number }
-  | ({ readonly kind: 'broken' } & Refusal);
+  | {
+      readonly kind: 'writable';
+      /** Of the bucket as last seen; shortens longer TTLs. 0: none. */
+      readonly maxAgeSeconds: number;
+    }
+  | ({ readonly kind: 'broken'; readonly maxAgeSeconds: number } & Refusal);
 
 /** Why the registry, or a key of it, is not written: a condition's reason and a sentence. */
 export type Refusal = {
@@ -72,12 +82,17 @@ export type { RegistrationStatus };
 type Effective = NonNullable<RegistrationStatus['effective']>;
 type Counts = RegistrationStatus['instances'];
 type ConditionStatus = RegistrationStatus['conditions'][number]['status'];
-type Finding = { readonly status: ConditionStatus; readonly reason: string; readonly message: string };
+type Reasons = typeof CONDITION_REASONS;
+type Reason<Type extends keyof Reasons, Status extends ConditionStatus> = Reasons[Type][Status][number];
+/** One of the listed reasons under its status. */
+type Finding<Type extends keyof Reasons> = {
+  [Status in ConditionStatus]: {
+    readonly status: Status;
+    readonly reason: Reason<Type, Status>;
+    readonly message: string;
+  };
+}[ConditionStatus];
 
-/** Readers hide entries older than 35 s. */
-const READERS_PATIENCE_SECONDS = 30;
-/** A hand-over after a crash takes up to 8 s, and the first refresh after it must still come in time. */
-const HANDOVER_TTL_SECONDS = 15;
 /** Conflicts named in a message; all of them are counted. */
 const CONFLICTS_NAMED = 3;
 
@@ -85,12 +100,13 @@ export const summarise = (input: SummaryInput): RegistrationStatus => {
   const { registration, reports } = input;
   const stored = asObject(registration.status);
   const { settings } = registration;
-  const effective = settings.kind === 'valid' ? effectiveOf(settings.value, reports) : storedEffective(stored);
+  const agreed = settings.kind === 'valid' ? effectiveOf(settings.value, reports) : storedEffective(stored);
+  const effective = agreed === undefined ? undefined : withMaxAge(agreed, input.registry.maxAgeSeconds);
   const counts = countsOf(reports);
   const findings = {
     Ready: readyFinding(input, counts),
     Conflict: conflictFinding(reports),
-    Degraded: degradedFinding(input, effective),
+    Degraded: degradedFinding(input, settings.kind === 'valid' ? agreed : undefined),
   };
   return {
     observedGeneration: registration.generation,
@@ -153,6 +169,10 @@ const sameInForce = (a: InForce, b: InForce): boolean =>
   a.keyLayout === b.keyLayout &&
   a.whenNotReady === b.whenNotReady;
 
+/** What the bucket leaves of it. */
+const withMaxAge = (agreed: Effective, maxAgeSeconds: number): Effective =>
+  maxAgeSeconds > 0 && maxAgeSeconds < agreed.ttlSeconds ? { ...agreed, ttlSeconds: maxAgeSeconds } : agreed;
+
 /** While the spec is invalid the last good settings stay in force, and so does what is said of them. */
 const storedEffective = (stored: ReturnType<typeof asObject>): Effective | undefined => {
   const effective = asObject(stored?.['effective']);
@@ -183,9 +203,9 @@ const countsOf = (reports: readonly InstanceReport[]): Counts => {
 
 const isRegistered = ({ status }: InstanceReport): boolean => status === 'ACTIVE' || status === 'STANDBY';
 
-const readyFinding = (input: SummaryInput, counts: Counts): Finding => {
+const readyFinding = (input: SummaryInput, counts: Counts): Finding<'Ready'> => {
   const { settings } = input.registration;
-  const no = (reason: string, message: string): Finding => ({ status: 'False', reason, message });
+  const no = (reason: Reason<'Ready', 'False'>, message: string) => ({ status: 'False', reason, message }) as const;
   if (settings.kind === 'invalid') {
     return no('InvalidSpec', `${settings.problem}. What is registered stays as it is until this is put right.`);
   }
@@ -222,7 +242,7 @@ const readyFinding = (input: SummaryInput, counts: Counts): Finding => {
   return no(conflicting === ready.length ? 'Conflict' : 'Registering', message);
 };
 
-const conflictFinding = (reports: readonly InstanceReport[]): Finding => {
+const conflictFinding = (reports: readonly InstanceReport[]): Finding<'Conflict'> => {
   const conflicts = reports.filter(({ status }) => status === 'Conflict').toSorted(byPod);
   for (const reason of ['HeldByAnother', 'SelectedTwice', 'SameInstanceId'] as const) {
     const some = conflicts.filter((report) => report.reason === reason);
@@ -245,40 +265,15 @@ export const conflictSentence = ({ pod, key, heldBy, reason }: InstanceReport): 
 };
 
 const degradedFinding = (
-  { registration, reports, registry, holding }: SummaryInput,
-  effective: Effective | undefined,
-): Finding => {
-  const found: { readonly reason: string; readonly message: string }[] = [];
-  const add = (reason: string, message: string) => found.push({ reason, message });
-  if (registration.settings.kind === 'valid' && effective !== undefined) {
-    const { ttlSeconds, refreshIntervalSeconds } = effective;
-    const maxAgeSeconds = registry.kind === 'writable' ? registry.maxAgeSeconds : 0;
-    if (maxAgeSeconds > 0 && maxAgeSeconds < ttlSeconds) {
-      add(
-        'TtlShortenedByBucket',
-        `The bucket's max_age of ${maxAgeSeconds} s is shorter than the TTL of ${ttlSeconds} s.`,
-      );
-    }
-    if (refreshIntervalSeconds > READERS_PATIENCE_SECONDS) {
-      const seen = `Some readers hide entries older than 35 s; this one is refreshed each ${refreshIntervalSeconds} s.`;
-      add('RefreshSlowerThanReaders', seen);
-    }
-    if (ttlSeconds < HANDOVER_TTL_SECONDS) {
-      add(
-        'TtlShorterThanHandover',
-        `A TTL of ${ttlSeconds} s can end before another replica takes over from one that died.`,
-      );
-    }
-  }
-  if (holding === true) {
-    const why = 'So much is missing from what the API server shows that it is kept until a second look confirms it.';
-    add('Holding', why);
-  }
-  const notes = new Set(reports.flatMap(({ versionNote }) => versionNote ?? []));
-  const [first] = [...notes].sort();
-  if (first !== undefined) {
-    add('VersionNormalised', `Version: ${first}${notes.size > 1 ? `, and ${notes.size - 1} more` : ''}.`);
-  }
+  { reports, registry, holding = false }: SummaryInput,
+  agreed: Effective | undefined,
+): Finding<'Degraded'> => {
+  const found = limitationsOf({
+    agreed,
+    maxAgeSeconds: registry.maxAgeSeconds,
+    holding,
+    versionNotes: reports.flatMap(({ versionNote }) => versionNote ?? []),
+  });
   const [worst] = found;
   if (worst === undefined) return { status: 'False', reason: 'AsExpected', message: 'Nothing is limited.' };
   return { status: 'True', reason: worst.reason, message: found.map(({ message }) => message).join(' ') };

@@ -75,11 +75,11 @@ export class HealthRecord {
 
   #silence(description: string, by: 'check' | 'batch'): void {
     if (this.#clock.monotonicMs() - this.#lastWellMs < UNAVAILABLE_AFTER_MS) return;
-    this.#set({ kind: 'broken', reason: 'RegistryUnavailable', message: description }, by);
+    this.#break('RegistryUnavailable', description, by);
   }
 
   rejected(reason: RejectReason, description: string): void {
-    this.#set({ kind: 'broken', reason: REASONS[reason], message: description }, 'batch');
+    this.#break(REASONS[reason], description, 'batch');
   }
 
   bucket(report: BucketReport): void {
@@ -89,17 +89,21 @@ export class HealthRecord {
         if (this.#brokenBy === 'check') this.well();
         return;
       case 'unsupported':
-        this.#set({ kind: 'broken', reason: 'RegistryUnsupported', message: report.reasons.join(' ') }, 'check');
+        this.#break('RegistryUnsupported', report.reasons.join(' '), 'check');
         return;
       case 'missing':
-        this.#set({ kind: 'broken', reason: 'RegistryUnavailable', message: report.description }, 'check');
+        this.#break('RegistryUnavailable', report.description, 'check');
         return;
       case 'denied':
-        this.#set({ kind: 'broken', reason: 'RegistryDenied', message: report.description }, 'check');
+        this.#break('RegistryDenied', report.description, 'check');
         return;
       case 'unavailable':
         this.unreachable(report.description);
     }
+  }
+
+  #break(reason: Extract<RegistryHealth, { kind: 'broken' }>['reason'], message: string, by: 'check' | 'batch'): void {
+    this.#set({ kind: 'broken', reason, message, maxAgeSeconds: this.#maxAgeSeconds }, by);
   }
 
   #set(next: RegistryHealth, by?: 'check' | 'batch'): void {

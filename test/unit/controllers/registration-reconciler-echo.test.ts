@@ -52,6 +52,8 @@ test('a foreign status within the time of the echo is overwritten after it', asy
     holding: () => false,
     voice: () => 'leader',
     busy: () => false,
+    onStatus: () => undefined,
+    onSameId: () => undefined,
     later: (key, delayMs) => queue.addAfter(key, delayMs),
   });
   registrations.onChange(({ key }) => queue.add(key));

@@ -18,7 +18,7 @@ const held = aReport({ status: 'Conflict', reason: 'HeldByAnother', heldBy: 'oth
 const suspended = aReport({ status: 'Pending', reason: 'Suspended' });
 
 const broken = (unwellForMs: number): Partial<GateInput> => ({
-  registry: { kind: 'broken', reason: 'RegistryDenied', message: 'The right to publish is missing.' },
+  registry: { kind: 'broken', reason: 'RegistryDenied', message: 'The right to publish is missing.', maxAgeSeconds: 0 },
   unwellForMs,
 });
 

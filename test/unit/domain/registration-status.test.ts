@@ -101,7 +101,7 @@ test('the whole of it', () => {
 
 describe('Ready', () => {
   const broken = (reason: 'RegistryUnavailable' | 'RegistryUnsupported' | 'RegistryDenied' | 'RegistryFull') =>
-    ({ registry: { kind: 'broken', reason, message: 'Because of NATS.' } }) as const;
+    ({ registry: { kind: 'broken', reason, message: 'Because of NATS.', maxAgeSeconds: 0 } }) as const;
 
   test.each<[string, Partial<SummaryInput>, string, string, RegExp]>([
     ['one registered', {}, 'True', 'Registered', /^All Ready pods are registered: 1\.$/],

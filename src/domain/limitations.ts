@@ -1,0 +1,54 @@
+// What limits a resource that works all the same: the reasons of the condition Degraded, each with its sentence. Pure.
+
+import { CONDITION_REASONS } from './crd-status-schema.ts';
+
+export type LimitationReason = (typeof CONDITION_REASONS)['Degraded']['True'][number];
+
+export type Circumstances = {
+  /** The settings in force, before the bucket shortens them; undefined while the spec is invalid. */
+  readonly agreed: { readonly ttlSeconds: number; readonly refreshIntervalSeconds: number } | undefined;
+  /** Of the bucket; 0: none. */
+  readonly maxAgeSeconds: number;
+  /** The brake holds something. */
+  readonly holding: boolean;
+  /** What was made of versions that were not of the right form. */
+  readonly versionNotes: readonly string[];
+};
+
+/** Readers hide entries older than 35 s. */
+const READERS_PATIENCE_SECONDS = 30;
+/** A hand-over after a crash takes up to 8 s, and the first refresh after it must still come in time. */
+const HANDOVER_TTL_SECONDS = 15;
+
+/** In the order of the list: the worst first. */
+export const limitationsOf = (
+  circumstances: Circumstances,
+): readonly { readonly reason: LimitationReason; readonly message: string }[] =>
+  CONDITION_REASONS.Degraded.True.flatMap((reason) => {
+    const message = SENTENCES[reason](circumstances);
+    return message === undefined ? [] : { reason, message };
+  });
+
+const SENTENCES: Readonly<Record<LimitationReason, (circumstances: Circumstances) => string | undefined>> = {
+  Holding: ({ holding }) =>
+    holding
+      ? 'So much is missing from what the API server shows that it is kept until a second look confirms it.'
+      : undefined,
+  TtlShortenedByBucket: ({ agreed, maxAgeSeconds }) =>
+    agreed !== undefined && maxAgeSeconds > 0 && maxAgeSeconds < agreed.ttlSeconds
+      ? `The bucket's max_age of ${maxAgeSeconds} s is shorter than the TTL of ${agreed.ttlSeconds} s.`
+      : undefined,
+  RefreshSlowerThanReaders: ({ agreed }) =>
+    agreed !== undefined && agreed.refreshIntervalSeconds > READERS_PATIENCE_SECONDS
+      ? `Some readers hide entries older than 35 s; this one is refreshed each ${agreed.refreshIntervalSeconds} s.`
+      : undefined,
+  TtlShorterThanHandover: ({ agreed }) =>
+    agreed !== undefined && agreed.ttlSeconds < HANDOVER_TTL_SECONDS
+      ? `A TTL of ${agreed.ttlSeconds} s can end before another replica takes over from one that died.`
+      : undefined,
+  VersionNormalised: ({ versionNotes }) => {
+    const notes = [...new Set(versionNotes)].sort();
+    const more = notes.length > 1 ? `, and ${notes.length - 1} more` : '';
+    return notes[0] === undefined ? undefined : `Version: ${notes[0]}${more}.`;
+  },
+};
