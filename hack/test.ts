@@ -2,8 +2,10 @@
 // Kinds run one after the other: the integration tests need the machine for themselves to keep their promises.
 
 import { spawn } from 'node:child_process';
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { globSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import Table from 'cli-table3';
+import { judgeWords } from '../test/support/reason-list.ts';
+import { REASONS_DIR } from '../test/support/reason-witness.ts';
 
 /**
  * Integration tests hold real servers to promises in seconds, two files at a time and on whatever else the machine does.
@@ -108,13 +110,25 @@ const readReport = (file: string): Report => {
   }
 };
 
+/** Whether the tests on a real API server saw every reason of the closed list said, and no other. */
+const judgeReasons = (): Result => {
+  const files = globSync(`${REASONS_DIR}/*.json`);
+  const said = files.flatMap((file) => JSON.parse(readFileSync(file, 'utf8')) as string[]);
+  const problems = judgeWords(new Set(said));
+  for (const problem of problems) process.stdout.write(`reasons: ${problem} (test/conformance/reasons.json)\n`);
+  const [passed, failed] = problems.length === 0 ? [1, 0] : [0, 1];
+  return { name: 'reasons', files: files.length, passed, failed, skipped: 0, again: [], failedFiles: [], seconds: 0 };
+};
+
 mkdirSync('.run', { recursive: true });
+rmSync(REASONS_DIR, { recursive: true, force: true });
 const results: Result[] = [];
 for (const { name, folder, runsAgain } of KINDS) {
   process.stdout.write(`\n── ${name} tests\n`);
   const result = await run(name, [folder]);
   results.push(runsAgain && result.failedFiles.length > 0 ? await runAgain(result) : result);
 }
+results.push(judgeReasons());
 const head = ['tests', 'files', 'passed', 'of these again', 'failed', 'skipped', 'seconds'];
 const table = new Table({ head, style: { head: [] } });
 for (const { name, files, passed, again, failed, skipped, seconds } of results) {

@@ -3,7 +3,7 @@
 
 import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { parse, parseAllDocuments } from 'yaml';
 import type { ApiClient, KubeObject } from '../../../hack/control-plane/api-client.ts';
 import {
@@ -15,6 +15,7 @@ import { type NatsServer, startNats } from '../../../hack/control-plane/nats.ts'
 import { createNodes } from '../../../hack/control-plane/nodes.ts';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
 import { OperatorProcess, type OperatorProcessOptions } from '../../support/operator-process.ts';
+import { ReasonWitness } from '../../support/reason-witness.ts';
 import { StreamObserver } from '../../support/stream-observer.ts';
 import { unreadable } from '../../support/stream-verdicts.ts';
 
@@ -65,10 +66,12 @@ export class Stage {
   readonly cluster: ControlPlane;
   readonly nats: NatsServer;
   readonly operators: OperatorProcess[] = [];
+  readonly #witness: ReasonWitness;
   #observer: StreamObserver | undefined;
 
-  private constructor(dir: string, cluster: ControlPlane, nats: NatsServer) {
+  private constructor(dir: string, cluster: ControlPlane, nats: NatsServer, witness: ReasonWitness) {
     this.dir = dir;
+    this.#witness = witness;
     this.cluster = cluster;
     this.nats = nats;
   }
@@ -77,7 +80,7 @@ export class Stage {
     const dir = await mkdtemp(join(tmpdir(), 'rollcall-operator-'));
     const cluster = await startControlPlane({ dir, ...options.controlPlane });
     const nats = await startNats({ dir, binary: options.nats ?? 'current' });
-    const stage = new Stage(dir, cluster, nats);
+    const stage = new Stage(dir, cluster, nats, await ReasonWitness.start(cluster));
     try {
       if (options.crd ?? true) await stage.applyCrd();
       if (options.rights ?? true) await stage.grantRights();
@@ -194,6 +197,7 @@ export class Stage {
   async close(): Promise<void> {
     // In the order of who would complain about whom.
     for (const operator of this.operators) await operator.process.kill('SIGKILL');
+    await this.#witness.close(basename(this.dir));
     await this.#observer?.close();
     await this.nats.stop();
     await this.cluster.stop();
