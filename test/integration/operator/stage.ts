@@ -36,6 +36,7 @@ export type Condition = {
 export type Registration = KubeObject & {
   readonly spec: Readonly<Record<string, unknown>>;
   readonly status?: {
+    readonly observedGeneration?: number;
     readonly serviceName: string;
     readonly bucket: string;
     readonly ready: string;
