@@ -57,6 +57,8 @@ export type EventObject = KubeObject & {
 export type StageOptions = {
   readonly controlPlane?: Partial<ControlPlaneOptions>;
   readonly nats?: 'current' | 'old';
+  /** Of the nats-server, for users and rights; who gives no name must be let in as the witness. */
+  readonly natsConfigFile?: string;
   readonly crd?: boolean;
   /** Default true; without it the user `rollcall` may do nothing. */
   readonly rights?: boolean;
@@ -80,7 +82,12 @@ export class Stage {
   static async open(options: StageOptions = {}): Promise<Stage> {
     const dir = await mkdtemp(join(tmpdir(), 'rollcall-operator-'));
     const cluster = await startControlPlane({ dir, ...options.controlPlane });
-    const nats = await startNats({ dir, binary: options.nats ?? 'current' });
+    const { natsConfigFile } = options;
+    const nats = await startNats({
+      dir,
+      binary: options.nats ?? 'current',
+      ...(natsConfigFile === undefined ? {} : { configFile: natsConfigFile }),
+    });
     const stage = new Stage(dir, cluster, nats, await ReasonWitness.start(cluster));
     try {
       if (options.crd ?? true) await stage.applyCrd();
