@@ -215,8 +215,10 @@ const readyFinding = (input: SummaryInput, counts: Counts): Finding<'Ready'> => 
   }
   if (input.registry.kind === 'broken') return no(input.registry.reason, input.registry.message);
   const { selector, serviceName, suspend } = settings.value;
-  if (suspend)
-    return no('Suspended', 'spec.suspend is true: no key of this resource is written, and all of them lapse.');
+  if (suspend) {
+    const whose = input.registration.spec?.suspend === true ? 'spec.suspend' : "suspend in the namespace's defaults";
+    return no('Suspended', `${whose} is true: no key of this resource is written, and all of them lapse.`);
+  }
   if (counts.selected === 0) {
     const nobody =
       selector === undefined ? `no annotated pod names the service ${serviceName}` : 'the selector selects no pod';

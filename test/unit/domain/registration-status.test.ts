@@ -167,10 +167,17 @@ describe('Ready', () => {
     ],
     [
       'suspended',
+      { registration: aRegistration({ spec: { suspend: true }, settings: { suspend: true } }) },
+      'False',
+      'Suspended',
+      /^spec\.suspend is true/,
+    ],
+    [
+      'suspended by its namespace',
       { registration: aRegistration({ settings: { suspend: true } }) },
       'False',
       'Suspended',
-      /spec\.suspend is true/,
+      /^suspend in the namespace's defaults is true/,
     ],
     ['an old view', { viewFresh: false }, 'Unknown', 'ViewStale', /no news from the API server/],
     ['an old view and a broken registry', { viewFresh: false, ...broken('RegistryFull') }, 'Unknown', 'ViewStale', /./],
