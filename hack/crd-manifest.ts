@@ -1,8 +1,9 @@
-// The CustomResourceDefinition of ServiceRegistration, made of the zod schema. Structural: types at every level, no
+// The CustomResourceDefinitions of our resources, made of their zod schemas. Structural: types at every level, no
 // defaults, no unions but int-or-string.
 
 import { z } from 'zod';
 import { resourceSchema } from '../src/domain/crd-schema.ts';
+import { policyResourceSchema } from '../src/domain/policy-schema.ts';
 
 export type JsonSchema = {
   readonly type?: string;
@@ -25,8 +26,12 @@ export type JsonSchema = {
 };
 
 /** Spec and status, as the API server will check them. */
-export const openApiSchema = (): JsonSchema => {
-  const schema = z.toJSONSchema(resourceSchema, {
+export const openApiSchema = (): JsonSchema => openApiOf(resourceSchema);
+
+export const policyOpenApiSchema = (): JsonSchema => openApiOf(policyResourceSchema);
+
+const openApiOf = (resource: z.ZodType): JsonSchema => {
+  const schema = z.toJSONSchema(resource, {
     target: 'openapi-3.0',
     io: 'input',
     override: ({ jsonSchema }) => tidy(jsonSchema),
@@ -87,6 +92,36 @@ export const crdManifest = () => ({
           column('Message', 'string', '.status.conditions[?(@.type=="Ready")].message', { priority: 1 }),
         ],
         schema: { openAPIV3Schema: openApiSchema() },
+      },
+    ],
+  },
+});
+
+export const policyCrdManifest = () => ({
+  apiVersion: 'apiextensions.k8s.io/v1',
+  kind: 'CustomResourceDefinition',
+  metadata: { name: 'servicenamepolicies.rollcall.dev' },
+  spec: {
+    group: 'rollcall.dev',
+    scope: 'Cluster',
+    names: {
+      kind: 'ServiceNamePolicy',
+      listKind: 'ServiceNamePolicyList',
+      plural: 'servicenamepolicies',
+      singular: 'servicenamepolicy',
+      shortNames: ['snp'],
+    },
+    versions: [
+      {
+        name: 'v1alpha1',
+        served: true,
+        storage: true,
+        additionalPrinterColumns: [
+          column('Names', 'string', '.spec.names'),
+          column('Namespaces', 'string', '.spec.namespaces'),
+          column('Age', 'date', '.metadata.creationTimestamp'),
+        ],
+        schema: { openAPIV3Schema: policyOpenApiSchema() },
       },
     ],
   },

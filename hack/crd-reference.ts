@@ -5,11 +5,11 @@ import { ANNOTATIONS, NAMESPACE_ANNOTATIONS } from '../src/domain/annotations.ts
 import { CONDITION_REASONS } from '../src/domain/crd-status-schema.ts';
 import { EVENT_REASONS } from '../src/domain/event-reasons.ts';
 import type { JsonSchema } from './crd-manifest.ts';
-import { ANNOTATION_EXAMPLES, FIELD_EXAMPLES } from './field-examples.ts';
+import { ANNOTATION_EXAMPLES, FIELD_EXAMPLES, POLICY_FIELD_EXAMPLES } from './field-examples.ts';
 
 const reasonTable: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = CONDITION_REASONS;
 
-export const referencePage = (schema: JsonSchema, annotationPrefix: string): string =>
+export const referencePage = (schema: JsonSchema, policy: JsonSchema, annotationPrefix: string): string =>
   [
     '# Reference',
     'Generated from the schema by `hack/generate.ts`. Do not edit.',
@@ -17,7 +17,7 @@ export const referencePage = (schema: JsonSchema, annotationPrefix: string): str
     '`rollcall.dev/v1alpha1`, namespaced, short name `sreg`. No field has a default in the schema: what is in force stands in `status.effective`.',
     ...fieldTable('spec', schema.properties?.['spec'], exampleOf(FIELD_EXAMPLES)),
     '### Rules',
-    ...rulesOf('', schema).map(({ path, message }) => `- ${path === '' ? '' : `\`${path}\`: `}${message}`),
+    ...ruleLines(schema),
     ...fieldTable('status', schema.properties?.['status']),
     '### Conditions',
     '| condition | status | reasons |\n|---|---|---|\n' +
@@ -37,6 +37,11 @@ export const referencePage = (schema: JsonSchema, annotationPrefix: string): str
       Object.entries(EVENT_REASONS)
         .map(([reason, meaning]) => `| \`${reason}\` | ${meaning} |`)
         .join('\n'),
+    '## ServiceNamePolicy',
+    '`rollcall.dev/v1alpha1`, of the cluster, short name `snp`. A name that any policy matches may be registered only by the namespaces that a matching policy selects; for all other names `--name-claims` says who may.',
+    ...fieldTable('spec', policy.properties?.['spec'], exampleOf(POLICY_FIELD_EXAMPLES), '### spec of a policy'),
+    '### Rules of a policy',
+    ...ruleLines(policy),
     '## Annotations',
     'On the pod template or the metadata of a Deployment, StatefulSet or DaemonSet, or on a bare pod. An invalid value leaves the last good one in force, and an event says what would be right.',
     annotationTable(ANNOTATIONS, annotationPrefix),
@@ -56,6 +61,9 @@ const annotationTable = (annotations: typeof ANNOTATIONS, prefix: string): strin
     })
     .join('\n');
 
+const ruleLines = (schema: JsonSchema): readonly string[] =>
+  rulesOf('', schema).map(({ path, message }) => `- ${path === '' ? '' : `\`${path}\`: `}${message}`);
+
 type ExampleOf = (name: string) => string;
 
 const exampleOf =
@@ -67,7 +75,12 @@ const exampleOf =
   };
 
 /** `example`: of the fields that have no fields of their own; without it there is no such column. */
-const fieldTable = (name: string, schema: JsonSchema | undefined, example?: ExampleOf): readonly string[] => {
+const fieldTable = (
+  name: string,
+  schema: JsonSchema | undefined,
+  example?: ExampleOf,
+  heading = `### ${name}`,
+): readonly string[] => {
   if (schema === undefined) return [];
   const rows = fieldsOf(name, schema).map(({ path, field }) => {
     const inner = field.properties !== undefined || field.items?.properties !== undefined;
@@ -76,7 +89,7 @@ const fieldTable = (name: string, schema: JsonSchema | undefined, example?: Exam
     return `| ${[...cells, ...(example === undefined ? [] : [shown])].join(' | ')} |`;
   });
   const head = example === undefined ? '| field | type | bounds | meaning |\n|---|---|---|---|' : HEAD_WITH_EXAMPLE;
-  return [`### ${name}`, schema.description ?? '', `${head}\n${rows.join('\n')}`];
+  return [heading, schema.description ?? '', `${head}\n${rows.join('\n')}`];
 };
 
 const HEAD_WITH_EXAMPLE = '| field | type | bounds | meaning | example |\n|---|---|---|---|---|';

@@ -28,6 +28,18 @@ export const FIELD_EXAMPLES: Readonly<Record<string, string>> = {
   suspend: 'suspend: true',
 };
 
+/** Likewise, of a ServiceNamePolicy. */
+export const POLICY_FIELD_EXAMPLES: Readonly<Record<string, string>> = {
+  names: 'names: [payments-*, ledger-service]',
+  'namespaces.matchLabels': 'namespaces: { matchLabels: { team: payments } }',
+  'namespaces.matchExpressions': 'namespaces: { matchExpressions: [{ key: team, operator: In, values: [payments] }] }',
+  'namespaces.matchExpressions[].key': 'namespaces: { matchExpressions: [{ key: team, operator: Exists }] }',
+  'namespaces.matchExpressions[].operator':
+    'namespaces: { matchExpressions: [{ key: sandbox, operator: DoesNotExist }] }',
+  'namespaces.matchExpressions[].values':
+    'namespaces: { matchExpressions: [{ key: team, operator: NotIn, values: [guests] }] }',
+};
+
 /** By the annotation's name without the prefix: its value. */
 export const ANNOTATION_EXAMPLES: Readonly<Record<string, string>> = {
   register: 'true',

@@ -4,18 +4,23 @@
 import { mkdir, readFile, writeFile } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { stringify } from 'yaml';
-import { crdManifest, openApiSchema } from './crd-manifest.ts';
+import { crdManifest, openApiSchema, policyCrdManifest, policyOpenApiSchema } from './crd-manifest.ts';
 import { referencePage } from './crd-reference.ts';
 
 const root = join(import.meta.dirname, '..');
-const header = '# Generated from src/domain/crd-schema.ts by hack/generate.ts. Do not edit.\n';
+const header = (schema: string) => `# Generated from src/domain/${schema}.ts by hack/generate.ts. Do not edit.\n`;
+const yamlOf = (manifest: object) => stringify(manifest, { lineWidth: 120, aliasDuplicateObjects: false });
 
 const files: readonly { readonly path: string; readonly text: string }[] = [
   {
     path: 'crds/serviceregistrations.rollcall.dev.yaml',
-    text: header + stringify(crdManifest(), { lineWidth: 120, aliasDuplicateObjects: false }),
+    text: header('crd-schema') + yamlOf(crdManifest()),
   },
-  { path: 'docs/reference.md', text: referencePage(openApiSchema(), 'rollcall.dev') },
+  {
+    path: 'crds/servicenamepolicies.rollcall.dev.yaml',
+    text: header('policy-schema') + yamlOf(policyCrdManifest()),
+  },
+  { path: 'docs/reference.md', text: referencePage(openApiSchema(), policyOpenApiSchema(), 'rollcall.dev') },
 ];
 
 const stored = (path: string): Promise<string> => readFile(join(root, path), 'utf8').catch(() => '');

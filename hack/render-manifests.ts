@@ -1,7 +1,7 @@
-// Renders manifests/install.yaml: the definition from crds/, then manifests/base as the pinned kubectl's kustomize
+// Renders manifests/install.yaml: the definitions from crds/, then manifests/base as the pinned kubectl's kustomize
 // builds it. With --check it writes nothing, and fails when the committed file is another.
 
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import packageJson from '../package.json' with { type: 'json' };
@@ -27,10 +27,11 @@ export async function installManifest(base = join(root, 'manifests/base')): Prom
       `manifests/base/kustomization.yaml: newTag must be ${packageJson.version}, the version in package.json`,
     );
   }
-  const definition = await readFile(join(root, 'crds/serviceregistrations.rollcall.dev.yaml'), 'utf8');
+  const crds = (await readdir(join(root, 'crds'))).toSorted();
+  const definitions = await Promise.all(crds.map((file) => readFile(join(root, 'crds', file), 'utf8')));
   return {
     path: 'manifests/install.yaml',
-    text: `${header}${definition.trimEnd()}\n---\n${stdout}`,
+    text: `${header}${definitions.map((definition) => `${definition.trimEnd()}\n---\n`).join('')}${stdout}`,
     script: 'hack/render-manifests.ts',
   };
 }

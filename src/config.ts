@@ -10,6 +10,7 @@ import {
   TTL_SECONDS_MAX,
   TTL_SECONDS_MIN,
 } from './domain/crd-schema.ts';
+import { NAME_CLAIM_MODES } from './domain/name-claims.ts';
 import { KEY_LAYOUTS } from './domain/names.ts';
 
 /** Digits alone: what else `Number` takes for one (an empty text, `1e3`, true) is a mistake. */
@@ -24,6 +25,19 @@ const seconds = (least: number, most: number) =>
       .min(least, `must be at least ${least}`)
       .max(most, `must be at most ${most}`),
   );
+
+/** How much of something a namespace may have; absent: any amount. */
+const quota = (most: number) =>
+  z
+    .preprocess(
+      digits,
+      z
+        .number('must be a whole number')
+        .int('must be a whole number')
+        .min(1, 'must be at least 1')
+        .max(most, `must be at most ${most}`),
+    )
+    .optional();
 
 const address = z
   .string()
@@ -165,6 +179,15 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
       defaultMetadataFromLabels: listOf(metadataFromLabels).describe(
         'Pod labels copied into the metadata; repeatable or comma-separated',
       ),
+      nameClaims: z
+        .enum(NAME_CLAIM_MODES, 'must be FirstCome, Open or Prefixed')
+        .default('FirstCome')
+        .describe(
+          'Who may use a service name that no ServiceNamePolicy matches. FirstCome: the namespace whose resource for it is oldest. Open: all. Prefixed: names begin with their namespace and a hyphen',
+        ),
+      quotaInstances: quota(1_000_000).describe('Most instances per namespace; the oldest count'),
+      quotaServices: quota(1_000_000).describe('Most service names per namespace; the oldest count'),
+      quotaBytes: quota(1_000_000_000).describe('Most bytes of values per namespace; the oldest instances count'),
       maxHold: seconds(0, 86_400)
         .default(300)
         .describe('How long in seconds keys are refreshed while the API server cannot be heard'),
@@ -212,8 +235,11 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
     });
 
 /** What this operator cannot do, because it may read single namespaces only. */
-export const unavailable = ({ namespace }: Pick<Config, 'namespace'>): readonly string[] =>
-  namespace.length === 0 ? [] : ['defaults by annotations of namespaces'];
+export const unavailable = ({ namespace, nameClaims }: Pick<Config, 'namespace' | 'nameClaims'>): readonly string[] => {
+  if (namespace.length === 0) return [];
+  const claims = nameClaims === 'FirstCome' ? ['--name-claims=FirstCome (every namespace may use every name)'] : [];
+  return ['defaults by annotations of namespaces', 'ServiceNamePolicy', ...claims];
+};
 
 export type Config = z.output<ReturnType<typeof configSchema>>;
 

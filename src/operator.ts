@@ -2,9 +2,11 @@
 // writer makes the registry agree with them. Composed here once, for production (`main.ts`) and the simulation alike.
 
 import type { Clock, Random } from './clock.ts';
+import { Claims } from './controllers/claims.ts';
 import type { Cluster } from './controllers/cluster.ts';
 import { LayeredDefaults } from './controllers/defaults.ts';
 import { Duplicates } from './controllers/duplicates.ts';
+import { InstanceQuotas } from './controllers/instance-quotas.ts';
 import {
   looseKeyOf,
   type OwnedKey,
@@ -21,9 +23,11 @@ import { type EventSink, Reporter } from './controllers/reporter.ts';
 import type { Change, ReadonlyView, ViewObject } from './controllers/view.ts';
 import { allViews, type Views, workloadOf } from './controllers/views.ts';
 import { type QueueObserver, type QueueReading, WorkQueue } from './controllers/work-queue.ts';
+import type { NameClaimMode } from './domain/name-claims.ts';
 import { clusterKey, type NamespaceView } from './domain/namespace.ts';
 import { DEFAULTS_ANNOTATION } from './domain/namespace-defaults.ts';
-import { namespaceOf, type ObjectKey } from './domain/pod.ts';
+import { namespaceOf, type ObjectKey, type PodView } from './domain/pod.ts';
+import type { Quotas } from './domain/quotas.ts';
 import type { HeartbeatOffset } from './domain/service-instance.ts';
 import { type RegistrationView, withDefaults } from './domain/service-registration.ts';
 import type { Defaults, WhenNotReady } from './domain/settings.ts';
@@ -70,6 +74,8 @@ export type OperatorSettings = {
   readonly replicaId: string;
   readonly offset: HeartbeatOffset;
   readonly defaults: Defaults;
+  readonly nameClaims: NameClaimMode;
+  readonly quotas: Quotas;
   /** How long keys are refreshed while the API server cannot be heard. */
   readonly maxHoldMs: number;
   readonly readinessGates?: ReadinessGatesSettings;
@@ -85,9 +91,13 @@ export class Operator {
   readonly #owned: WorkQueue<OwnedKey>;
   readonly #duplicates = new Duplicates();
   readonly #defaults: LayeredDefaults;
+  readonly #claims: Claims;
+  readonly #quotas: InstanceQuotas;
   readonly #reporter: Reporter;
   readonly #gates: ReadinessGates;
   readonly #registrationLists = new Map<string, readonly RegistrationView[]>();
+  /** Those of them that may use their names. */
+  readonly #grantedLists = new Map<string, readonly RegistrationView[]>();
   /** Every view was complete once. Before that no change asks for anything: all would be asked for again. */
   #listed = false;
   /** And every pod in it decided about. */
@@ -104,6 +114,8 @@ export class Operator {
     this.#pods = new WorkQueue(clock, random, observer.queue('pod'), namespaceOf);
     this.#registrations = new WorkQueue(clock, random, observer.queue('serviceregistration'), namespaceOf);
     this.#owned = new WorkQueue(clock, random, observer.queue('owned'), ownedNamespaceOf);
+    this.#claims = new Claims(ports.views, settings.nameClaims, settings.quotas.services);
+    this.#quotas = new InstanceQuotas(settings.quotas);
     this.#reporter = new Reporter(ports.views, ports.events, () => this.voice !== 'silent');
     this.table = new InstanceTable(clock, {
       onUrgent: () => this.writer.wake(),
@@ -148,12 +160,17 @@ export class Operator {
     const failures = new ReconcileFailures(clock, log);
     const podContext = {
       views: this.#ports.views,
-      registrationsOf: (namespace: string) => this.#registrationsOf(namespace),
+      registrationsOf: (namespace: string) => this.#grantedOf(namespace),
       defaults: this.#defaults,
+      claims: this.#claims,
+      quotas: this.#quotas,
       table: this.table,
       duplicates: this.#duplicates,
       offset: this.#settings.offset,
       onReport: (registration: ObjectKey) => this.#registrations.add(registration),
+      onExcess: (pod: PodView, services: readonly string[]) =>
+        this.#reporter.excess(pod, services, this.#quotas.description),
+      onMoved: (pod: ObjectKey) => this.#pods.add(pod),
       onProblems: this.#reporter.podProblems,
       onLeftOut: this.#reporter.leftOut,
     };
@@ -162,6 +179,8 @@ export class Operator {
       registrationOf: (key) => this.#registrationOf(key),
       table: this.table,
       duplicates: this.#duplicates,
+      claims: this.#claims,
+      quotas: this.#quotas,
       cluster: this.#ports.cluster,
       clock: this.#ports.clock,
       bucket: this.#settings.bucket,
@@ -250,7 +269,7 @@ export class Operator {
   // ---- wiring: which change asks for which reconcile ----
 
   #wire(): void {
-    const { pods, registrations, namespaces, workloads } = this.#ports.views;
+    const { pods, registrations, namespaces, policies, workloads } = this.#ports.views;
     pods.onChange(({ key, before, after }) => {
       if (!this.#listed) return;
       this.#pods.add(key);
@@ -260,8 +279,15 @@ export class Operator {
         if (owned !== undefined) this.#owned.add(owned);
       }
     });
-    registrations.onChange((change) => this.#registrationChanged(change));
-    namespaces.onChange((change) => this.#namespaceChanged(change));
+    registrations.onChange((change) => {
+      this.#registrationChanged(change);
+      this.#claimsChanged(this.#claims.registrationChanged(change));
+    });
+    namespaces.onChange((change) => {
+      this.#namespaceChanged(change);
+      this.#claimsChanged(this.#claims.namespaceChanged(change));
+    });
+    policies.onChange((change) => this.#claimsChanged(this.#claims.policyChanged(change)));
     for (const view of Object.values(workloads)) {
       view.onChange((change) => this.#workloadChanged(change));
     }
@@ -271,6 +297,7 @@ export class Operator {
     const registration = after ?? before;
     if (registration === undefined) return;
     this.#registrationLists.delete(registration.namespace);
+    this.#grantedLists.delete(registration.namespace);
     if (!this.#listed) return;
     this.#registrations.add(key);
     if (before === undefined) this.#tellDefaults(registration.namespace);
@@ -283,11 +310,23 @@ export class Operator {
     const { name } = after ?? before ?? {};
     if (name === undefined || defaultsText(before) === defaultsText(after)) return;
     this.#registrationLists.delete(name);
+    this.#grantedLists.delete(name);
     if (!this.#listed) return;
     for (const { key } of this.#ports.views.registrations.byNamespace(name)) this.#registrations.add(key);
     for (const { key } of this.#ports.views.pods.byNamespace(name)) this.#pods.add(key);
     this.#reconcileOwned(name);
     this.#tellDefaults(name);
+  }
+
+  /** Registrations may use their names now, or may not any more, also those of other namespaces than the change's. */
+  #claimsChanged(registrations: readonly ObjectKey[]): void {
+    const namespaces = new Set(registrations.map(namespaceOf));
+    for (const namespace of namespaces) this.#grantedLists.delete(namespace);
+    if (!this.#listed) return;
+    for (const key of registrations) this.#registrations.add(key);
+    for (const namespace of namespaces) {
+      for (const pod of this.#ports.views.pods.byNamespace(namespace)) this.#pods.add(pod.key);
+    }
   }
 
   #workloadChanged({ before, after }: Change<WorkloadView>): void {
@@ -379,7 +418,9 @@ export class Operator {
   }
 
   #whenNotReady(namespace: string, serviceName: string): WhenNotReady {
-    const registration = this.#registrationsOf(namespace).find((candidate) => candidate.serviceName === serviceName);
+    const registration = this.#registrationsOf(namespace).find(
+      (candidate) => this.#claims.registryName(namespace, candidate.serviceName ?? '') === serviceName,
+    );
     if (registration?.settings.kind !== 'valid') return this.#settings.defaults.whenNotReady;
     return registration.settings.value.whenNotReady;
   }
@@ -434,6 +475,14 @@ export class Operator {
     if (stored === undefined) return undefined;
     const defaults = this.#defaults.ofNamespace(stored.namespace);
     return defaults === this.#settings.defaults ? stored : withDefaults(stored, defaults);
+  }
+
+  #grantedOf(namespace: string): readonly RegistrationView[] {
+    const known = this.#grantedLists.get(namespace);
+    if (known !== undefined) return known;
+    const granted = this.#registrationsOf(namespace).filter(({ key }) => this.#claims.of(key).kind === 'granted');
+    if (granted.length > 0) this.#grantedLists.set(namespace, granted);
+    return granted;
   }
 }
 

@@ -2,14 +2,15 @@
  * A real API server with pods that nobody runs: no scheduler, no controllers, no kubelet; the measurement itself writes
  * their status. So a pod is Ready exactly when the measurement says so, and the API server has no other work.
  */
-import { readFile } from 'node:fs/promises';
+import { readdir, readFile } from 'node:fs/promises';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import type { ApiClient } from '../control-plane/api-client.ts';
 import { type ControlPlane, startControlPlane } from '../control-plane/control-plane.ts';
 import { waitFor } from '../control-plane/wait.ts';
 
-const crdFile = fileURLToPath(new URL('../../crds/serviceregistrations.rollcall.dev.yaml', import.meta.url));
+const crds = fileURLToPath(new URL('../../crds/', import.meta.url));
 
 export const NAMESPACES = 10;
 const SERVICES_PER_NAMESPACE = 5;
@@ -18,19 +19,22 @@ const IN_FLIGHT = 16;
 
 export type Pod = { readonly namespace: string; readonly name: string };
 
-/** With the CRD, ten namespaces and five registrations in each. */
+/** With the CRDs, ten namespaces and five registrations in each. */
 export async function startCluster(dir: string): Promise<ControlPlane> {
   const cluster = await startControlPlane({ dir, controllerManager: false, scheduler: false, kwok: false });
   try {
     const api = cluster.api();
-    await api.post('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', parse(await readFile(crdFile, 'utf8')));
+    for (const file of await readdir(crds)) {
+      const definition: unknown = parse(await readFile(join(crds, file), 'utf8'));
+      await api.post('/apis/apiextensions.k8s.io/v1/customresourcedefinitions', definition);
+    }
     for (let namespace = 0; namespace < NAMESPACES; namespace += 1) {
       await api.post('/api/v1/namespaces', { metadata: { name: namespaceName(namespace) } });
     }
     for (let namespace = 0; namespace < NAMESPACES; namespace += 1) {
       const path = `/apis/rollcall.dev/v1alpha1/namespaces/${namespaceName(namespace)}/serviceregistrations`;
       for (let service = 0; service < SERVICES_PER_NAMESPACE; service += 1) {
-        const name = serviceName(service);
+        const name = serviceName(namespace, service);
         const registration = {
           apiVersion: 'rollcall.dev/v1alpha1',
           kind: 'ServiceRegistration',
@@ -53,7 +57,7 @@ export async function createPods(api: ApiClient, prefix: string, count: number):
   const pods = Array.from({ length: count }, (_, index) => ({
     namespace: namespaceName(index % NAMESPACES),
     name: `${prefix}-${index}`,
-    app: serviceName(Math.trunc(index / NAMESPACES) % SERVICES_PER_NAMESPACE),
+    app: serviceName(index % NAMESPACES, Math.trunc(index / NAMESPACES) % SERVICES_PER_NAMESPACE),
   }));
   await inParallel(pods, ({ namespace, name, app }) =>
     api.post(`/api/v1/namespaces/${namespace}/pods`, {
@@ -98,4 +102,5 @@ async function inParallel<T>(items: readonly T[], work: (item: T) => Promise<unk
 }
 
 const namespaceName = (namespace: number): string => `team-${namespace}`;
-const serviceName = (service: number): string => `trading-${service}-service`;
+// The first namespace that asks for a name has it.
+const serviceName = (namespace: number, service: number): string => `trading-${namespace}-${service}-service`;

@@ -4,6 +4,8 @@
 import { hostname } from 'node:os';
 import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
+import type { NameClaimMode } from '../domain/name-claims.ts';
+import type { Quotas } from '../domain/quotas.ts';
 import type { Defaults } from '../domain/settings.ts';
 import { type ClosableTransport, connectApi } from '../kubernetes/undici-transport.ts';
 import type { Log } from '../log.ts';
@@ -54,4 +56,14 @@ export const defaultsOf = (config: Config): Defaults => ({
   notReadyGraceSeconds: config.defaultNotReadyGrace,
   onConflict: config.defaultOnConflict,
   keyLayout: config.keyLayout,
+});
+
+/** Who came first cannot be known of namespaces that are not watched. */
+export const nameClaimsOf = ({ namespace, nameClaims }: Config): NameClaimMode =>
+  namespace.length > 0 && nameClaims === 'FirstCome' ? 'Open' : nameClaims;
+
+export const quotasOf = ({ quotaInstances, quotaServices, quotaBytes }: Config): Quotas => ({
+  ...(quotaInstances === undefined ? {} : { instances: quotaInstances }),
+  ...(quotaServices === undefined ? {} : { services: quotaServices }),
+  ...(quotaBytes === undefined ? {} : { bytes: quotaBytes }),
 });

@@ -16,7 +16,7 @@ import { probeAnswer, serve } from '../telemetry/http.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
-import { apiOf, defaultsOf, natsRegistryOf } from './from-config.ts';
+import { apiOf, defaultsOf, nameClaimsOf, natsRegistryOf, quotasOf } from './from-config.ts';
 
 /** After the first signal everything has this long to end in good order. */
 const STOP_WITHIN_MS = 10_000;
@@ -103,6 +103,8 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
       replicaId,
       offset,
       defaults,
+      nameClaims: nameClaimsOf(config),
+      quotas: quotasOf(config),
       maxHoldMs: config.maxHold * 1_000,
       ...(config.readinessGates
         ? {

@@ -2,6 +2,7 @@
 // into a slice of time.
 
 import { type Decision, decide, frozenWish } from '../domain/decide.ts';
+import type { Wish } from '../domain/instance.ts';
 import { leftOutBy } from '../domain/left-out.ts';
 import type { ObjectKey, PodView } from '../domain/pod.ts';
 import type { HeartbeatOffset } from '../domain/service-instance.ts';
@@ -9,19 +10,27 @@ import type { RegistrationView } from '../domain/service-registration.ts';
 import type { Defaults } from '../domain/settings.ts';
 import type { WorkloadView } from '../domain/workload.ts';
 import type { InstanceTable } from '../table/instance-table.ts';
+import type { Claims } from './claims.ts';
 import type { LayeredDefaults } from './defaults.ts';
 import type { Duplicates } from './duplicates.ts';
+import type { InstanceQuotas } from './instance-quotas.ts';
 import { isPending, type Views, workloadOf } from './views.ts';
 
 export type PodReconcilerContext = {
   readonly views: Views;
-  /** A namespace's registrations, as a list that is made once per change. */
+  /** A namespace's registrations that may use their names, as a list that is made once per change. */
   readonly registrationsOf: (namespace: string) => readonly RegistrationView[];
   readonly defaults: LayeredDefaults;
+  readonly claims: Pick<Claims, 'registryName'>;
+  readonly quotas: InstanceQuotas;
   readonly table: InstanceTable;
   readonly duplicates: Duplicates;
   readonly offset: HeartbeatOffset;
   readonly onReport: (registration: ObjectKey) => void;
+  /** Another pod is within its namespace's quota now, or is not any more. */
+  readonly onMoved: (pod: ObjectKey) => void;
+  /** The services under which the pod is not registered, because its namespace is over its quota; told as long as it is. */
+  readonly onExcess: (pod: PodView, services: readonly string[]) => void;
   /** Annotations of the pod that are no good. */
   readonly onProblems: (pod: PodView, problems: Decision['problems']) => void;
   /** The pod asks to be registered, and a person's resource for its service does not select it. */
@@ -29,10 +38,11 @@ export type PodReconcilerContext = {
 };
 
 export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): void => {
-  const { views, table, duplicates } = context;
+  const { views, table, duplicates, claims, quotas } = context;
   const pod = views.pods.get(key);
   if (pod === undefined) {
     table.setWishes(key, undefined, []);
+    admit(context, key, [], []);
     duplicates.set(key, []).forEach(context.onReport);
     return;
   }
@@ -44,13 +54,20 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
     offset: context.offset,
     ...(workloadName === undefined ? {} : { workloadName }),
     ...(workloadDefaults === undefined ? {} : { workloadDefaults }),
+    registryName: (serviceName) => claims.registryName(pod.namespace, serviceName),
     holds: (registration) => table.holds(key, registration),
   });
   const { frozen } = decision;
-  table.setWishes(key, pod.uid, decision.wishes, (held) =>
-    frozen.includes(held.registration) ? frozenWish(held, pod) : undefined,
+  const wishes = admit(context, key, decision.wishes, frozen);
+  table.setWishes(key, pod.uid, wishes, (held) =>
+    frozen.includes(held.registration) && quotas.isWithin(key, held.registration) ? frozenWish(held, pod) : undefined,
   );
   duplicates.set(key, decision.conflicts).forEach(context.onReport);
+  if (quotas.isLimited)
+    context.onExcess(
+      pod,
+      decision.wishes.flatMap((wish) => (wishes.includes(wish) ? [] : wish.serviceName)),
+    );
   if (decision.problems.length > 0) context.onProblems(pod, decision.problems);
   const selectedFor = decision.wishes.map(({ serviceName }) => serviceName);
   const person = leftOutBy(pod, workload, registrations, selectedFor);
@@ -64,4 +81,17 @@ const workloadDefaultsOf = (
 ): Defaults | undefined => {
   if (workload !== undefined) return defaults.ofWorkload(workload);
   return isPending(views, pod) ? undefined : defaults.ofPod(pod);
+};
+
+/** The wishes that are within the namespace's quota. */
+const admit = (
+  { quotas, onMoved, onReport }: PodReconcilerContext,
+  key: ObjectKey,
+  wishes: readonly Wish[],
+  frozen: readonly ObjectKey[],
+): readonly Wish[] => {
+  const { within, moved, reported } = quotas.admit(key, wishes, frozen);
+  moved.forEach(onMoved);
+  reported.forEach(onReport);
+  return within;
 };

@@ -15,8 +15,10 @@ import {
 import type { RegistrationView } from '../domain/service-registration.ts';
 import type { InstanceTable } from '../table/instance-table.ts';
 import type { Voice } from '../writer/writer.ts';
+import type { Claims } from './claims.ts';
 import type { Cluster } from './cluster.ts';
 import type { Duplicates } from './duplicates.ts';
+import type { InstanceQuotas } from './instance-quotas.ts';
 import type { Views } from './views.ts';
 
 const WRITE_EVERY_MS = 2_000;
@@ -35,6 +37,8 @@ export type RegistrationReconcilerContext = {
   readonly registrationOf: (key: ObjectKey) => RegistrationView | undefined;
   readonly table: InstanceTable;
   readonly duplicates: Duplicates;
+  readonly claims: Pick<Claims, 'of' | 'registryName'>;
+  readonly quotas: InstanceQuotas;
   readonly cluster: Cluster;
   readonly clock: Clock;
   readonly bucket: string;
@@ -76,7 +80,8 @@ export class RegistrationReconciler {
       return;
     }
     const speaking = voice();
-    if (speaking === 'silent') return;
+    // A claim that is pending will be judged as soon as the namespace is in view, and then this comes again.
+    if (speaking === 'silent' || this.#context.claims.of(key).kind === 'pending') return;
     const nowMs = clock.monotonicMs();
     const before = this.#written.get(key);
     const last = before?.uid === registration.uid ? before : undefined;
@@ -128,9 +133,13 @@ export class RegistrationReconciler {
   }
 
   #summarise(registration: RegistrationView, reports: readonly InstanceReport[]): RegistrationStatus {
-    const { bucket, registry, viewFresh, holding, clock } = this.#context;
+    const { bucket, registry, viewFresh, holding, clock, claims, quotas } = this.#context;
+    const { namespace, serviceName } = registration;
     return summarise({
       registration,
+      ...(serviceName === undefined ? {} : { registryName: claims.registryName(namespace, serviceName) }),
+      claim: claims.of(registration.key),
+      quota: quotas.description,
       bucket,
       reports,
       registry: registry(),
@@ -150,7 +159,7 @@ export class RegistrationReconciler {
   }
 
   #reports(key: ObjectKey): readonly InstanceReport[] {
-    const { table, duplicates, views } = this.#context;
+    const { table, duplicates, quotas, views } = this.#context;
     const reports = [...table.reports(key)];
     for (const [podKey, winner] of duplicates.of(key)) {
       const pod = views.pods.get(podKey);
@@ -160,6 +169,17 @@ export class RegistrationReconciler {
         status: 'Conflict',
         reason: 'SelectedTwice',
         heldBy: `ServiceRegistration ${winner}`,
+        ready: pod.ready && !pod.deleting,
+        sinceMs: pod.createdAtMs,
+      });
+    }
+    for (const podKey of quotas.over(key)) {
+      const pod = views.pods.get(podKey);
+      if (pod === undefined) continue;
+      reports.push({
+        pod: pod.name,
+        status: 'Pending',
+        reason: 'QuotaExceeded',
         ready: pod.ready && !pod.deleting,
         sinceMs: pod.createdAtMs,
       });

@@ -63,6 +63,18 @@ export class Reporter {
     );
   }
 
+  /** A pod that is Ready or not, and not registered under these services; none: it may be again. */
+  excess(pod: PodView, services: readonly string[], quota: string): void {
+    if (services.length > 0 && this.#misses(pod)) return;
+    const regarding = podReference(pod);
+    const why = `namespace ${pod.namespace} has more than its quota of ${quota}, and the oldest count`;
+    const note = services.length === 0 ? '' : `Not registered as ${services.join(', ')}: ${why}`;
+    this.#once(`${pod.uid} quota`, note, () => {
+      if (note === '') return;
+      this.#events.emit({ regarding, type: 'Warning', reason: 'QuotaExceeded', action: 'Register', note });
+    });
+  }
+
   lapsed(row: Row): void {
     this.#tell(
       row,

@@ -2,6 +2,7 @@
 
 import type { NamespaceView } from '../domain/namespace.ts';
 import { type ObjectKey, objectKey, type PodView } from '../domain/pod.ts';
+import type { PolicyView } from '../domain/service-name-policy.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
 import type { WorkloadKind, WorkloadView } from '../domain/workload.ts';
 import type { ReadonlyView, ViewObject } from './view.ts';
@@ -10,6 +11,7 @@ export type Views = {
   readonly pods: ReadonlyView<PodView>;
   readonly registrations: ReadonlyView<RegistrationView>;
   readonly namespaces: ReadonlyView<NamespaceView>;
+  readonly policies: ReadonlyView<PolicyView>;
   readonly workloads: Readonly<Record<WorkloadKind, ReadonlyView<WorkloadView>>>;
 };
 
@@ -17,6 +19,7 @@ export const allViews = (views: Views): readonly ReadonlyView<ViewObject>[] => [
   views.pods,
   views.registrations,
   views.namespaces,
+  views.policies,
   ...Object.values(views.workloads),
 ];
 

@@ -8,9 +8,9 @@ import { z } from 'zod';
 import { statusSchema } from './crd-status-schema.ts';
 import { KEY_LAYOUTS } from './names.ts';
 import { isPortName, isPortNumber } from './port.ts';
+import { labelSelector, qualifiedName, rules, text } from './schema-parts.ts';
 import {
   isUserMetadataKey,
-  lengthOf,
   METADATA_ENTRIES_MAX,
   METADATA_KEY_MESSAGE,
   METADATA_KEY_PATTERN,
@@ -19,11 +19,6 @@ import {
   RESERVED_METADATA_KEYS,
   userMetadataProblem,
 } from './user-metadata.ts';
-
-/** A rule in CEL, as Kubernetes wants it. */
-type CelRule = { readonly rule: string; readonly message: string; readonly fieldPath?: string };
-
-const rules = (...list: readonly CelRule[]) => ({ 'x-kubernetes-validations': list });
 
 export const TTL_SECONDS_MIN = 3;
 export const TTL_SECONDS_MAX = 3600;
@@ -36,53 +31,14 @@ const INTERVAL_RULE = {
   fieldPath: '.refreshIntervalSeconds',
 };
 
-// Zod counts UTF-16 units, the API server code points.
-const text = (max: number, min = 1) =>
-  z
-    .string()
-    .refine((value) => lengthOf(value) >= min && lengthOf(value) <= max, `must have ${min} to ${max} characters`)
-    .meta({ minLength: min, maxLength: max });
-
-// A label's or annotation's name: an optional DNS prefix of 253 characters, a slash, 63 characters.
-const QUALIFIED_NAME = '^([a-z0-9]([-a-z0-9.]{0,251}[a-z0-9])?/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$';
-const qualifiedName = () => z.string().max(317).regex(new RegExp(QUALIFIED_NAME));
-
 /** The part of a label's name that becomes a metadata key. */
 export const afterSlash = (name: string): string => name.slice(name.lastIndexOf('/') + 1);
 
 const reservedInCel = RESERVED_METADATA_KEYS.map((key) => `'${key}'`).join(', ');
 
-const requirement = z
-  .object({
-    key: qualifiedName(),
-    operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
-    values: z.array(z.string().max(63)).max(64).optional().meta({ 'x-kubernetes-list-type': 'atomic' }),
-  })
-  .refine(
-    ({ operator, values = [] }) => (operator === 'In' || operator === 'NotIn') === values.length > 0,
-    'In and NotIn need values, Exists and DoesNotExist must have none',
-  )
-  .meta(
-    rules({
-      rule: "(self.operator in ['In', 'NotIn']) == (has(self.values) && size(self.values) > 0)",
-      message: 'In and NotIn need values, Exists and DoesNotExist must have none',
-    }),
-  );
-
-const selector = z
-  .object({
-    matchLabels: z
-      .record(z.string(), z.string().max(63))
-      .refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels are allowed')
-      .optional()
-      .meta({ maxProperties: 32 }),
-    matchExpressions: z.array(requirement).max(32).optional().meta({ 'x-kubernetes-list-type': 'atomic' }),
-  })
-  .meta({
-    'x-kubernetes-map-type': 'atomic',
-    description:
-      'The pods of this namespace to register. {} selects all of them. Absent: the pods of this namespace that are annotated and name this service.',
-  });
+const selector = labelSelector(
+  'The pods of this namespace to register. {} selects all of them. Absent: the pods of this namespace that are annotated and name this service.',
+);
 
 const version = z
   .object({

@@ -94,6 +94,8 @@ export const CONDITION_REASONS = {
       'Registering',
       'PartiallyRegistered',
       'Conflict',
+      'NameDenied',
+      'QuotaExceeded',
       'InvalidSpec',
       'Suspended',
       'RegistryUnavailable',

@@ -34,6 +34,8 @@ export type DecideOptions = {
   readonly workloadName?: string;
   /** What counts where a registration by hand leaves a field out, when the pod's workload has a word in it. */
   readonly workloadDefaults?: Defaults;
+  /** The name of a service of this namespace in the registry; absent: the service's own. */
+  readonly registryName?: (serviceName: string) => string;
   /** Whether the table holds this pod under this registration; tells what an invalid registration still counts for. */
   readonly holds?: (registration: ObjectKey) => boolean;
   /** Told of each rule as it is asked; for people who want to know why. */
@@ -77,7 +79,12 @@ export type Decision = {
   readonly problems: readonly AnnotationProblem[];
 };
 
-type Candidate = { readonly registration: RegistrationView; readonly settings: Settings };
+type Candidate = {
+  readonly registration: RegistrationView;
+  readonly settings: Settings;
+  /** In the registry. */
+  readonly serviceName: string;
+};
 
 const NOTHING: Decision = { wishes: [], conflicts: [], frozen: [], problems: [] };
 
@@ -108,15 +115,15 @@ export const decide = (pod: PodView, registrations: readonly RegistrationView[],
       if (held && registration.serviceName !== undefined) claim(winners, registration.serviceName, registration.key);
       continue;
     }
-    const candidate: Candidate = { registration, settings: registration.settings.value };
-    const selected = isSelected(pod, candidate.settings, overrides.register === 'yes', options.workloadName);
+    const stated = registration.settings.value;
+    const selected = isSelected(pod, stated, overrides.register === 'yes', options.workloadName);
     if (!ask('PodSelected', selected, key)) continue;
-    named ||= candidate.settings.selector === undefined;
-    const { serviceName } = candidate.settings;
+    named ||= stated.selector === undefined;
+    const serviceName = options.registryName?.(stated.serviceName) ?? stated.serviceName;
     const winner = claim(winners, serviceName, registration.key);
     if (ask('NoOlderRegistration', winner === key, key, winner)) {
-      const settings = settingsOf(candidate, options.workloadDefaults, problems);
-      const wish = wishFor(pod, { registration, settings }, overrides, options.offset, problems);
+      const settings = settingsOf({ registration, settings: stated }, options.workloadDefaults, problems);
+      const wish = wishFor(pod, { registration, settings, serviceName }, overrides, options.offset, problems);
       wishes.push(wish);
       askState((rule, passed) => ask(rule, passed, key), wish);
     } else if (!isGathering(registration)) conflicts.push({ registration: registration.key, winner, serviceName });
@@ -170,7 +177,7 @@ const isSelected = (pod: PodView, settings: Settings, annotated: boolean, worklo
 
 /** An owned registration says itself what its workload's annotations say. */
 const settingsOf = (
-  { registration, settings }: Candidate,
+  { registration, settings }: Omit<Candidate, 'serviceName'>,
   workloadDefaults: Defaults | undefined,
   problems: AnnotationProblem[],
 ): Settings => {
@@ -190,7 +197,7 @@ const settingsOf = (
 
 const wishFor = (
   pod: PodView,
-  { registration, settings }: Candidate,
+  { registration, settings, serviceName }: Candidate,
   overrides: ReturnType<typeof readPodAnnotations>,
   offset: Offset,
   problems: AnnotationProblem[],
@@ -201,7 +208,7 @@ const wishFor = (
   return {
     pod: { namespace: pod.namespace, name: pod.name, uid: pod.uid },
     registration: registration.key,
-    serviceName: settings.serviceName,
+    serviceName,
     instanceIdMode: settings.instanceId,
     keyLayout: settings.keyLayout,
     whenNotReady: settings.suspend ? 'Lapse' : settings.whenNotReady,
@@ -209,7 +216,7 @@ const wishFor = (
     ttlMs: settings.ttlSeconds * 1000,
     intervalMs: settings.refreshIntervalSeconds * 1000,
     content: {
-      serviceName: settings.serviceName,
+      serviceName,
       version,
       stickyActiveGroup: null,
       metadata: withUserMetadata(reserved, pod, settings, overrides.metadata, problems),

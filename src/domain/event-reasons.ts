@@ -9,6 +9,9 @@ export const EVENT_REASONS = {
   VersionNormalised: 'A version was not of the form 1.4.2; the note says what was made of it.',
   InvalidAnnotation: 'An annotation says nothing that could be followed; the note says what would be right.',
   NotSelected: 'A pod asks to be registered, or waits for it, and no resource selects it.',
+  NameDenied:
+    'A resource asks for a service name that its namespace may not use; the note names the policy or the holder.',
+  QuotaExceeded: 'A namespace is over a quota, and this resource, or this pod, is not registered for it.',
   MassLapseHeld: 'So much is missing from what the API server shows that keys are kept until a second look.',
   RegistryUnavailable: 'The registry cannot be written; the note says why.',
 } as const;

@@ -9,6 +9,7 @@ import {
 } from './crd-status-schema.ts';
 import type { Wish } from './instance.ts';
 import { limitationsOf } from './limitations.ts';
+import type { Claim } from './name-claims.ts';
 import { isKeyLayout } from './names.ts';
 import { asList, asObject } from './raw.ts';
 import type { RegistrationView } from './service-registration.ts';
@@ -35,7 +36,9 @@ export type InstanceReport = {
     | 'Lapsed'
     | 'HeldByAnother'
     | 'SelectedTwice'
-    | 'SameInstanceId';
+    | 'SameInstanceId'
+    /** Not registered, because older instances take up the quota of the namespace. */
+    | 'QuotaExceeded';
   /** For conflicts: whose it is. */
   readonly heldBy?: string;
   /** The pod is Ready and not being deleted: it should have a live key. */
@@ -67,6 +70,12 @@ export type Refusal = {
 
 export type SummaryInput = {
   readonly registration: RegistrationView;
+  /** Of the service in the registry, where that is not its own name. */
+  readonly registryName?: string;
+  /** Whether the resource may use its name; absent: it may. */
+  readonly claim?: Claim;
+  /** The namespace's quota of instances, for people. */
+  readonly quota?: string;
   readonly bucket: string;
   readonly reports: readonly InstanceReport[];
   readonly registry: RegistryHealth;
@@ -110,7 +119,7 @@ export const summarise = (input: SummaryInput): RegistrationStatus => {
   };
   return {
     observedGeneration: registration.generation,
-    serviceName: registration.serviceName ?? registration.name,
+    serviceName: input.registryName ?? registration.serviceName ?? registration.name,
     bucket: input.bucket,
     ...(effective === undefined ? {} : { effective }),
     ready: `${counts.registered}/${counts.selected}`,
@@ -209,10 +218,14 @@ const readyFinding = (input: SummaryInput, counts: Counts): Finding<'Ready'> => 
   if (settings.kind === 'invalid') {
     return no('InvalidSpec', `${settings.problem}. What is registered stays as it is until this is put right.`);
   }
+  const { claim } = input;
+  if (claim?.kind === 'unfit') return no('InvalidSpec', `${claim.problem}. Nothing of this resource is registered.`);
   if (!input.viewFresh) {
     const message = 'Rollcall has had no news from the API server for a while; what is said here may no longer hold.';
     return { status: 'Unknown', reason: 'ViewStale', message };
   }
+  if (claim?.kind === 'denied') return no('NameDenied', claim.message);
+  if (claim?.kind === 'excess') return no('QuotaExceeded', claim.message);
   if (input.registry.kind === 'broken') return no(input.registry.reason, input.registry.message);
   const { selector, serviceName, suspend } = settings.value;
   if (suspend) {
@@ -236,6 +249,12 @@ const readyFinding = (input: SummaryInput, counts: Counts): Finding<'Ready'> => 
     const resting = counts.selected - ready.length;
     const rest = resting === 0 ? '' : ` ${plural(resting, 'selected pod')} ${resting === 1 ? 'is' : 'are'} not Ready.`;
     return { status: 'True', reason: 'Registered', message: `All Ready pods are registered: ${registered}.${rest}` };
+  }
+  const excess = ready.filter(({ reason }) => reason === 'QuotaExceeded').length;
+  if (excess > 0) {
+    const quota = `namespace ${input.registration.namespace} has more than its quota of ${input.quota ?? 'instances'}, and the oldest count`;
+    const message = `${registered} of ${plural(ready.length, 'Ready pod')} registered; ${excess} not, because ${quota}. Remove what is not needed, or have the quota raised.`;
+    return no('QuotaExceeded', message);
   }
   const conflicting = ready.filter(({ status }) => status === 'Conflict').length;
   const why = conflicting === 0 ? '' : ` ${plural(conflicting, 'key')} cannot be had: see the condition Conflict.`;

@@ -27,6 +27,7 @@ export const statusEvents = (before: unknown, after: RegistrationStatus): readon
     }
     // That a key is somebody else's is told of each key, where it is found.
     if (reason === 'SelectedTwice' || reason === 'SameInstanceId') warn('Conflict', 'Register', message);
+    if (reason === 'NameDenied' || reason === 'QuotaExceeded') warn(reason, 'Register', message);
     if (reason === 'Holding') warn('MassLapseHeld', 'Hold', message);
   }
   return events;

@@ -55,6 +55,8 @@ export type ReflectorOptions<T extends ViewObject> = {
     readonly labelSelector?: string;
     /** The objects are all of this namespace; absent: of any, or of none. */
     readonly namespace?: string;
+    /** That the API server does not know it is no problem, once it is believed. */
+    readonly optional?: boolean;
   };
   /** What to keep of an object: undefined treats it as absent. Its key must be `objectKey(namespace or '', name)`. */
   readonly trim: (raw: unknown) => T | undefined;
@@ -297,7 +299,8 @@ class Reflector<T extends ViewObject> {
     const verdict = judgeFailure(error, resource.path, askedForInitialStream);
     if (verdict.forgetsPlace) this.#place = undefined;
     if (verdict.refusesInitialStream) this.#streamRefused = true;
-    if (verdict.problem !== undefined) this.#source.problem = verdict.problem;
+    const isDoneWithout = verdict.denies === 'existence' && this.#emptied && resource.optional === true;
+    if (verdict.problem !== undefined && !isDoneWithout) this.#source.problem = verdict.problem;
     if (verdict.tell !== undefined) this.#tell(verdict.tell, error);
     if (verdict.denies === 'existence' && this.#absence.said(now)) await this.#empty(now);
     if (verdict.backoff === 'none') return 0;
@@ -310,10 +313,15 @@ class Reflector<T extends ViewObject> {
 
   /** A resource that does not exist has no objects: else those of a deleted CRD would live for ever. */
   async #empty(nowMs: number): Promise<void> {
-    if (!this.#emptied) await this.#replace(new Map(), '', nowMs, 'absence');
+    const { log, resource } = this.#options;
+    if (!this.#emptied) {
+      await this.#replace(new Map(), '', nowMs, 'absence');
+      log.warn({ path: resource.path }, 'the API server has no such resource; going on as if there were no objects');
+    }
     this.#emptied = true;
     this.#place = undefined;
     this.#source.prove(nowMs);
+    if (resource.optional === true) this.#source.problem = undefined;
   }
 
   /** What to keep of an object: when `trim` chokes on it, what was known of it. */

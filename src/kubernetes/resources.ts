@@ -7,6 +7,8 @@ export type Resource = {
   readonly version: string;
   readonly plural: string;
   readonly namespaced: boolean;
+  /** A cluster may do without its definition. */
+  readonly optional?: true;
 };
 
 export const resources = {
@@ -24,6 +26,14 @@ export const resources = {
     version: 'v1alpha1',
     plural: 'serviceregistrations',
     namespaced: true,
+  },
+  ServiceNamePolicy: {
+    kind: 'ServiceNamePolicy',
+    group: 'rollcall.dev',
+    version: 'v1alpha1',
+    plural: 'servicenamepolicies',
+    namespaced: false,
+    optional: true,
   },
   Event: { kind: 'Event', group: 'events.k8s.io', version: 'v1', plural: 'events', namespaced: true },
   SelfSubjectAccessReview: {

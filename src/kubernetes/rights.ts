@@ -9,7 +9,17 @@ import { type Resource, resources } from './resources.ts';
 /** While rights are missing, and while the API server does not say: somebody may be granting them. */
 const ASK_AGAIN_MS = 5_000;
 
-const { Pod, Namespace, Deployment, StatefulSet, DaemonSet, ReplicaSet, ServiceRegistration, Event } = resources;
+const {
+  Pod,
+  Namespace,
+  Deployment,
+  StatefulSet,
+  DaemonSet,
+  ReplicaSet,
+  ServiceRegistration,
+  ServiceNamePolicy,
+  Event,
+} = resources;
 
 const rightsTo = (verbs: readonly string[], { group, plural }: Resource, subresource = ''): readonly Right[] =>
   verbs.map((verb) => ({ verb, group, resource: `${plural}${subresource}` }));
@@ -29,7 +39,7 @@ export const operatorRights = ({ readinessGates, namespace }: RightsOptions): re
     ...rightsTo(['create', 'patch'], Event),
     ...(readinessGates ? rightsTo(['patch'], Pod, '/status') : []),
   ];
-  if (namespace.length === 0) return [...everywhere, ...readingRights([Namespace], [])];
+  if (namespace.length === 0) return [...everywhere, ...readingRights([Namespace, ServiceNamePolicy], [])];
   return namespace.flatMap((name) => everywhere.map((right) => ({ ...right, namespace: name })));
 };
 

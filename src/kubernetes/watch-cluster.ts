@@ -7,6 +7,7 @@ import type { Views } from '../controllers/views.ts';
 import { Interner } from '../domain/intern.ts';
 import { type NamespaceView, trimNamespace } from '../domain/namespace.ts';
 import { type PodView, trimPod } from '../domain/pod.ts';
+import { type PolicyView, trimPolicy } from '../domain/service-name-policy.ts';
 import { type RegistrationView, trimRegistration } from '../domain/service-registration.ts';
 import type { Defaults } from '../domain/settings.ts';
 import { trimWorkload, type WorkloadKind, type WorkloadView } from '../domain/workload.ts';
@@ -54,7 +55,8 @@ const sourcesOf = (
     return options.namespaces.map((namespace) => ({ path: collectionPath(resource, namespace), namespace }));
   }
   const fieldSelector = resource.namespaced ? excludeNamespaces(options.excludeNamespaces) : undefined;
-  return [{ path: collectionPath(resource), ...(fieldSelector === undefined ? {} : { fieldSelector }) }];
+  const optional = resource.optional === undefined ? {} : { optional: resource.optional };
+  return [{ path: collectionPath(resource), ...(fieldSelector === undefined ? {} : { fieldSelector }), ...optional }];
 };
 
 /** The view is empty, and as right as it will ever be. */
@@ -97,5 +99,6 @@ export const clusterViews = (
       DaemonSet: workload('DaemonSet'),
       ReplicaSet: workload('ReplicaSet'),
     },
+    policies: fed<PolicyView>(resources.ServiceNamePolicy, trimPolicy),
   };
 };

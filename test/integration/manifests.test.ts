@@ -158,6 +158,7 @@ const ANYWHERE: readonly (readonly [string, readonly string[]])[] = [
   ['replicasets.apps', READ],
   ['serviceregistrations.rollcall.dev', [...READ, 'create', 'update', 'patch', 'delete']],
   ['serviceregistrations/status.rollcall.dev', ['patch']],
+  ['servicenamepolicies.rollcall.dev', READ],
   ['events.events.k8s.io', ['create', 'patch']],
   ['selfsubjectaccessreviews.authorization.k8s.io', ['create']],
   ['selfsubjectrulesreviews.authorization.k8s.io', ['create']],

@@ -3,7 +3,7 @@
 
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { ANNOTATION_EXAMPLES, FIELD_EXAMPLES } from '../../hack/field-examples.ts';
+import { ANNOTATION_EXAMPLES, FIELD_EXAMPLES, POLICY_FIELD_EXAMPLES } from '../../hack/field-examples.ts';
 import {
   ANNOTATIONS,
   NAMESPACE_ANNOTATIONS,
@@ -12,6 +12,7 @@ import {
 } from '../../src/domain/annotations.ts';
 import { parseSpec, specSchema } from '../../src/domain/crd-schema.ts';
 import { readNamespaceDefaults } from '../../src/domain/namespace-defaults.ts';
+import { policyResourceSchema } from '../../src/domain/policy-schema.ts';
 import { someDefaults } from '../support/builders.ts';
 
 /** Whether the path leads anywhere; a list counts by its first entry. */
@@ -30,6 +31,13 @@ test.each(Object.entries(FIELD_EXAMPLES))('%s: %s', (path, text) => {
   expect(Object.keys(spec as object)).toHaveLength(1);
   expect(parseSpec(spec)).toEqual({ kind: 'valid', value: spec });
   expect(specSchema.safeParse(spec).success).toBe(true);
+});
+
+test.each(Object.entries(POLICY_FIELD_EXAMPLES))('of a policy, %s: %s', (path, text) => {
+  const spec: unknown = parse(text);
+  expect(has(spec, path)).toBe(true);
+  const whole = { names: ['*'], namespaces: {}, ...(spec as object) };
+  expect(policyResourceSchema.safeParse({ spec: whole }).data).toEqual({ spec: whole });
 });
 
 test('every annotation has an example, every example an annotation, and all of them are right', () => {

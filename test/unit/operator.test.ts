@@ -4,6 +4,7 @@ import { View } from '../../src/controllers/view.ts';
 import type { NamespaceView } from '../../src/domain/namespace.ts';
 import { objectKey, type PodView } from '../../src/domain/pod.ts';
 import { parseOffset } from '../../src/domain/service-instance.ts';
+import type { PolicyView } from '../../src/domain/service-name-policy.ts';
 import type { RegistrationView } from '../../src/domain/service-registration.ts';
 import type { WorkloadView } from '../../src/domain/workload.ts';
 import { Operator } from '../../src/operator.ts';
@@ -30,7 +31,8 @@ test('the first lists are not gone through once per object, and nothing is said 
   const workloads = { Deployment: workload(), StatefulSet: workload(), DaemonSet: workload(), ReplicaSet: workload() };
   const podSource = pods.addSource();
   const namespaces = new View<NamespaceView>();
-  const others = [registrations, namespaces, ...Object.values(workloads)];
+  const policies = new View<PolicyView>();
+  const others = [registrations, namespaces, policies, ...Object.values(workloads)];
   const sources = [podSource, ...others.map((view) => view.addSource())];
   const said: string[] = [];
   const done = { kind: 'done' } as const;
@@ -52,7 +54,7 @@ test('the first lists are not gone through once per object, and nothing is said 
   const quiet = () => undefined;
   const operator = new Operator(
     {
-      views: { pods, registrations, namespaces, workloads },
+      views: { pods, registrations, namespaces, policies, workloads },
       cluster,
       events: { emit: quiet },
       registry,
@@ -68,7 +70,16 @@ test('the first lists are not gone through once per object, and nothing is said 
         conflict: quiet,
       },
     },
-    { bucket: 'b', operatorId: 'o', replicaId: 'a', offset, defaults: someDefaults, maxHoldMs: 300_000 },
+    {
+      bucket: 'b',
+      operatorId: 'o',
+      replicaId: 'a',
+      offset,
+      defaults: someDefaults,
+      nameClaims: 'FirstCome',
+      quotas: {},
+      maxHoldMs: 300_000,
+    },
   );
   const stop = new AbortController();
   const running = operator.run(stop.signal);

@@ -24,6 +24,8 @@ export const BUCKET = 'service-registry';
 export const START_MS = 900_000;
 const CRDS = '/apis/apiextensions.k8s.io/v1/customresourcedefinitions';
 const CRD_NAME = 'serviceregistrations.rollcall.dev';
+export const POLICY_CRD_NAME = 'servicenamepolicies.rollcall.dev';
+export const POLICIES = '/apis/rollcall.dev/v1alpha1/servicenamepolicies';
 const repository = join(import.meta.dirname, '../../..');
 
 export type Condition = {
@@ -139,14 +141,19 @@ export class Stage {
   }
 
   async applyCrd(): Promise<void> {
-    const manifest: unknown = parse(await readFile(join(repository, `crds/${CRD_NAME}.yaml`), 'utf8'));
-    await this.api.post(CRDS, manifest);
-    await waitFor('the resource to be served', () => this.api.find(registrationsPath('default')));
+    for (const name of [CRD_NAME, POLICY_CRD_NAME]) {
+      const manifest: unknown = parse(await readFile(join(repository, `crds/${name}.yaml`), 'utf8'));
+      await this.api.post(CRDS, manifest);
+    }
+    await waitFor('the resources to be served', async () => {
+      const found = await Promise.all([registrationsPath('default'), POLICIES].map((path) => this.api.find(path)));
+      return found.every((list) => list !== undefined);
+    });
   }
 
-  async removeCrd(): Promise<void> {
-    await this.api.delete(`${CRDS}/${CRD_NAME}`);
-    await waitFor('the CRD to be gone', async () => (await this.api.find(`${CRDS}/${CRD_NAME}`)) === undefined);
+  async removeCrd(name = CRD_NAME): Promise<void> {
+    await this.api.delete(`${CRDS}/${name}`);
+    await waitFor('the CRD to be gone', async () => (await this.api.find(`${CRDS}/${name}`)) === undefined);
   }
 
   /** The ClusterRole as shipped, for the user `rollcall`. */

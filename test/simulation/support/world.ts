@@ -153,6 +153,8 @@ export class World {
         defaults: someDefaults,
         maxHoldMs: 300_000,
         readinessGates: { annotationPrefix: 'rollcall.dev', timeoutMs: GATE_TIMEOUT_MS },
+        nameClaims: 'FirstCome',
+        quotas: {},
       },
     );
     const ended = Promise.all([operator.run(stop.signal), events.run(stop.signal), watching]).then(() => undefined);

@@ -4,9 +4,11 @@
 import { expect, test } from 'vitest';
 import type { Cluster } from '../../../src/controllers/cluster.ts';
 import { Duplicates } from '../../../src/controllers/duplicates.ts';
+import { InstanceQuotas } from '../../../src/controllers/instance-quotas.ts';
 import { RegistrationReconciler } from '../../../src/controllers/registration-reconciler.ts';
 import { View } from '../../../src/controllers/view.ts';
 import { WorkQueue } from '../../../src/controllers/work-queue.ts';
+import { GRANTED } from '../../../src/domain/name-claims.ts';
 import { namespaceOf, type ObjectKey } from '../../../src/domain/pod.ts';
 import type { RegistrationView } from '../../../src/domain/service-registration.ts';
 import type { WorkloadView } from '../../../src/domain/workload.ts';
@@ -39,11 +41,14 @@ test('a foreign status within the time of the echo is overwritten after it', asy
       pods: new View(),
       registrations,
       namespaces: new View(),
+      policies: new View(),
       workloads: { Deployment: workload(), StatefulSet: workload(), DaemonSet: workload(), ReplicaSet: workload() },
     },
     registrationOf: (key) => registrations.get(key),
     table: new InstanceTable(clock, { onUrgent: () => undefined, onReport: () => undefined }),
     duplicates: new Duplicates(),
+    claims: { of: () => GRANTED, registryName: (_namespace, serviceName) => serviceName },
+    quotas: new InstanceQuotas({}),
     cluster,
     clock,
     bucket: 'service-registry',

@@ -8,6 +8,7 @@ import type { AnnotationProblem } from '../../../src/domain/annotations.ts';
 import type { NamespaceView } from '../../../src/domain/namespace.ts';
 import type { OwnedPlan } from '../../../src/domain/owned-registration.ts';
 import type { PodView } from '../../../src/domain/pod.ts';
+import type { PolicyView } from '../../../src/domain/service-name-policy.ts';
 import type { RegistrationView } from '../../../src/domain/service-registration.ts';
 import type { WorkloadView } from '../../../src/domain/workload.ts';
 import { aPod, aRegistration, aWorkload, keyOf } from '../../support/builders.ts';
@@ -19,6 +20,7 @@ const setUp = ({ speaks = true } = {}) => {
     pods: new View<PodView>(),
     registrations,
     namespaces: new View<NamespaceView>(),
+    policies: new View<PolicyView>(),
     workloads: { Deployment: workload(), StatefulSet: workload(), DaemonSet: workload(), ReplicaSet: workload() },
   };
   const told: string[] = [];

@@ -421,3 +421,17 @@ describe('ports and problems', () => {
     expect({ pod, registrations }).toEqual(before);
   });
 });
+
+test('the name in the registry may be another than the one that is asked for; pods and resources meet by the latter', () => {
+  const registryName = (serviceName: string) => `trading-${serviceName}`;
+  const pod = aPod({ annotations: { register: 'true', 'service-name': 'api' } });
+  const registrations = [
+    aSelectorless({ name: 'api' }),
+    aRegistration({ name: 'api-two', createdAtMs: NINE + 1, serviceName: 'api' }),
+  ];
+  const { wishes, conflicts } = decide(pod, registrations, { offset, registryName });
+  expect(wishes.map(({ serviceName, content }) => [serviceName, content.serviceName])).toEqual([
+    ['trading-api', 'trading-api'],
+  ]);
+  expect(conflicts.map(({ registration }) => registration)).toEqual(['trading/api-two']);
+});

@@ -378,6 +378,49 @@ test('an invalid spec leaves what was said of the settings in force', () => {
   expect(summarise(anInput({ registration: aRegistration({ problem: 'no good' }) }))).not.toHaveProperty('effective');
 });
 
+describe('a resource that may not be registered', () => {
+  const denied = { kind: 'denied', message: 'The name is held by rates.' } as const;
+  const excess = { kind: 'excess', message: 'There are more services than the quota of 2.' } as const;
+  const unfit = { kind: 'unfit', problem: 'the name is too long' } as const;
+  const broken = { kind: 'broken', reason: 'RegistryFull', message: 'full', maxAgeSeconds: 0 } as const;
+
+  test.each<[string, Partial<SummaryInput>, string, string]>([
+    ['a denied name', { claim: denied }, 'NameDenied', denied.message],
+    ['too many services', { claim: excess }, 'QuotaExceeded', excess.message],
+    ['a name that cannot be', { claim: unfit }, 'InvalidSpec', 'the name is too long. Nothing of this resource is'],
+    ['denied, whatever ails the registry', { claim: denied, registry: broken }, 'NameDenied', denied.message],
+    [
+      'an old view may be wrong about it',
+      { claim: denied, viewFresh: false },
+      'ViewStale',
+      'no news from the API server',
+    ],
+  ])('%s', (_, input, reason, message) => {
+    const ready = summarise(anInput({ reports: [], ...input })).conditions.find(({ type }) => type === 'Ready');
+    expect(ready?.reason).toBe(reason);
+    expect(ready?.status).toBe(reason === 'ViewStale' ? 'Unknown' : 'False');
+    expect(ready?.message).toContain(message);
+  });
+
+  test('instances over the quota are named with it, as long as one of them is Ready', () => {
+    const over = aReport({ pod: 'b', status: 'Pending', reason: 'QuotaExceeded', ready: true });
+    const quota = '1 instances (--quota-instances)';
+    const { conditions, details } = summarise(anInput({ reports: [aReport({ pod: 'a' }), over], quota }));
+    const ready = conditions.find(({ type }) => type === 'Ready');
+    expect(ready).toMatchObject({ status: 'False', reason: 'QuotaExceeded' });
+    expect(ready?.message).toMatch(
+      /^1 of 2 Ready pods registered; 1 not, because namespace .* its quota of 1 instances/,
+    );
+    expect(details[0]).toMatchObject({ pod: 'b', status: 'Pending', reason: 'QuotaExceeded' });
+    const waits = summarise(anInput({ reports: [aReport({ pod: 'a' }), { ...over, ready: false }], quota }));
+    expect(waits.conditions.find(({ type }) => type === 'Ready')?.reason).toBe('Registered');
+  });
+
+  test('the name in the registry is the one in force', () => {
+    expect(summarise(anInput({ registryName: 'payments-api' })).serviceName).toBe('payments-api');
+  });
+});
+
 test('every reason is one that the reference lists, and every status fits the schema', () => {
   const some = [aReport(), pending, waiting, unhealthy, held, twice, sameId];
   const table: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = CONDITION_REASONS;
