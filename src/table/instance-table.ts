@@ -280,6 +280,7 @@ export class InstanceTable {
             kind: 'ours',
             revision,
             status: write.wish.state.kind === 'live' ? 'ACTIVE' : 'UNHEALTHY',
+            podUid: write.wish.pod.uid,
             text: write.text,
             ttlMs: write.wish.ttlMs,
             writtenAtMs: nowMs,

@@ -19,6 +19,8 @@ export type Observed =
       readonly kind: 'ours';
       readonly revision: Revision;
       readonly status: InstanceStatus;
+      /** The pod that it was written for, which is the one before where the key has passed on; absent: not known. */
+      readonly podUid?: string;
       /** The value around the heartbeat as written, to notice changed content; undefined when it was read back. */
       readonly text: EncodedValue | undefined;
       readonly ttlMs: number;
@@ -144,7 +146,8 @@ const liveStep = (row: Row, observed: Exclude<Observed, { kind: 'unknown' }>, no
       return refreshDueMs <= nowMs ? { kind: 'read' } : { kind: 'wait', untilMs: refreshDueMs };
     case 'ours': {
       const changed = observed.text !== undefined && !sameText(observed.text, row.text);
-      if (observed.status === 'UNHEALTHY') return { kind: 'write', reason: 'Registered', lane: 'urgent' };
+      if (observed.status === 'UNHEALTHY' || isPredecessors(row))
+        return { kind: 'write', reason: 'Registered', lane: 'urgent' };
       if (changed || observed.ttlMs !== wish.ttlMs) return { kind: 'write', reason: 'SpecChange', lane: 'urgent' };
       return refreshDueMs <= nowMs
         ? { kind: 'write', reason: 'Refresh', lane: 'refresh' }
@@ -172,11 +175,16 @@ export const LAPSE_SLACK_MS = 500;
 export const reportOf = (row: Row, nowMs: number): Pick<RowReport, 'status' | 'reason'> => {
   const { observed, wish } = row;
   const stands = observed.kind === 'ours' && nowMs < observed.writtenAtMs + observed.ttlMs + LAPSE_SLACK_MS;
-  if (stands) return { status: observed.status, reason: wish.state.kind === 'away' ? wish.state.reason : undefined };
+  if (stands && !isPredecessors(row))
+    return { status: observed.status, reason: wish.state.kind === 'away' ? wish.state.reason : undefined };
   if (wish.state.kind === 'away') return { status: 'Pending', reason: wish.state.reason };
   if (observed.kind === 'foreign' || nowMs < row.yieldUntilMs) return { status: 'Conflict', reason: 'HeldByAnother' };
-  return { status: 'Pending', reason: observed.kind === 'ours' ? 'Lapsed' : 'Registering' };
+  return { status: 'Pending', reason: observed.kind === 'ours' && !stands ? 'Lapsed' : 'Registering' };
 };
+
+/** The key has passed to this pod, and what stands there was written for the one before. */
+const isPredecessors = ({ observed, wish }: Row): boolean =>
+  observed.kind === 'ours' && observed.podUid !== undefined && observed.podUid !== wish.pod.uid;
 
 export const sameText = (a: EncodedValue, b: EncodedValue): boolean => a.head === b.head && a.tail === b.tail;
 

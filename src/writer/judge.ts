@@ -36,6 +36,7 @@ export const judge = (message: StoredMessage | undefined, pod: PodRef, context: 
     revision: message.revision,
     // Bytes of ours that no longer read as a value are rewritten: an unhealthy key of a live pod is written at once.
     status: value?.status ?? 'UNHEALTHY',
+    podUid: owner.uid,
     text: undefined,
     ttlMs,
     writtenAtMs: context.nowMs - ageMs,

@@ -89,3 +89,14 @@ describe('reportOf', () => {
     expect(reportOf(row, NOW)).toEqual(report);
   });
 });
+
+test('a key that has passed to another pod is written for it at once, and is not its own before', () => {
+  const now = aWish({ podName: 'trading-1' });
+  const before = aWish({ podName: 'trading-0' });
+  const handed = aRow(now, ours(now, 0, { podUid: before.pod.uid }), { refreshDueMs: 10_000 });
+  expect(nextStep(handed, 1_000)).toEqual({ kind: 'write', reason: 'Registered', lane: 'urgent' });
+  expect(reportOf(handed, 1_000)).toEqual({ status: 'Pending', reason: 'Registering' });
+  const written = aRow(now, ours(now, 0, { podUid: now.pod.uid }), { refreshDueMs: 10_000 });
+  expect(nextStep(written, 1_000).kind).toBe('wait');
+  expect(reportOf(written, 1_000).status).toBe('ACTIVE');
+});
