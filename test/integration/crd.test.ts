@@ -195,6 +195,9 @@ const WRONG: readonly (readonly [string, unknown, RegExp])[] = [
     { selector: { matchExpressions: [{ key: 'a', operator: 'Gt', values: ['1'] }] } },
     /operator: Unsupported value/,
   ],
+  ['a grace below 0', { notReadyGraceSeconds: -1 }, /spec\.notReadyGraceSeconds.*greater than or equal to 0/],
+  ['a grace of 301 s', { notReadyGraceSeconds: 301 }, /spec\.notReadyGraceSeconds.*less than or equal to 300/],
+  ['an unknown layout', { keyLayout: 'Slashed' }, /spec\.keyLayout: Unsupported value/],
   ['suspend as text', { suspend: 'true' }, /spec\.suspend.*must be of type boolean/],
 ];
 

@@ -141,6 +141,22 @@ export const BY_ANNOTATION = {
 
 export type AnnotationName = keyof typeof BY_ANNOTATION;
 
+/** Of a namespace, all wrong: not one field of it may count. */
+export const WRONG_DEFAULTS: readonly string[] = [
+  '',
+  '{',
+  'null',
+  '["ttlSeconds"]',
+  '{"ttlSeconds":1}',
+  '{"ttlSeconds":60,"refreshIntervalSeconds":30}',
+  '{"ttlSeconds":60,"whenNotReady":"Delete"}',
+  '{"ttlSeconds":60,"serviceName":"mine"}',
+  '{"ttlSeconds":60,"selector":{}}',
+  '{"ttlSeconds":60,"ttl":60}',
+  '{"ttlSeconds":60,"__proto__":{"polluted":"yes"}}',
+  '{"ttlSeconds":60,"metadata":{"pod":"mine"}}',
+];
+
 /** One field of a spec each that no API server with the CRD would store, but an older one may have. */
 export const WRONG_FIELDS: readonly (readonly [field: string, value: unknown])[] = [
   ['serviceName', 'Trading'],
@@ -176,6 +192,9 @@ export const WRONG_FIELDS: readonly (readonly [field: string, value: unknown])[]
   ['metadataFromLabels', ['1a']],
   ['metadataFromLabels', ['example.com/pod']],
   ['whenNotReady', 'Delete'],
+  ['notReadyGraceSeconds', -1],
+  ['notReadyGraceSeconds', 301],
+  ['keyLayout', 'Slashed'],
   ['onConflict', 'Fight'],
   ['suspend', 'true'],
 ];

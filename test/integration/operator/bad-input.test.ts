@@ -17,6 +17,7 @@ import {
   REGISTERS,
   TTLS,
   VERSIONS,
+  WRONG_DEFAULTS,
   WRONG_FIELDS,
   type Written,
 } from '../../support/bad-input.ts';
@@ -27,6 +28,8 @@ import { createPod, createRegistration, createWorkload, type Pod, podsPath, REGI
 import { BUCKET, type EventObject, type Registration, registrationsPath, START_MS, Stage } from './stage.ts';
 
 const NAMESPACE = 'bad-input';
+/** Of namespaces and services, with a number. */
+const DEFAULTS = 'defaults';
 const OPERATOR_ID = 'judged';
 const NODE = 'node-0';
 /** No KWOK plays pods there: their status is what the test says. */
@@ -205,6 +208,15 @@ beforeAll(async () => {
     annotations: { ...REGISTER, 'rollcall.dev/service-name': 'shared-service' },
   });
 
+  await Promise.all(
+    WRONG_DEFAULTS.map(async (text, index) => {
+      const namespace = `${DEFAULTS}-${index}`;
+      await stage.cluster.createNamespace(namespace, { annotations: { 'rollcall.dev/defaults': text } });
+      await createRegistration(api, namespace, `${DEFAULTS}-${index}`, { selector: {} });
+      await createPod(api, namespace, 'pod', { node: NODE });
+    }),
+  );
+
   // What lies in the bucket when the pods come.
   for (const [name, { body, headers: extra }] of Object.entries(LEFT)) {
     const pod = await aPod(`left-${name}`, { labels: { app: `left-${name}` }, node: NOWHERE });
@@ -322,6 +334,17 @@ describe('on a pod', () => {
       `service-instances.${service}.${service}-${uid.slice(0, 8)}`,
     ]);
   });
+});
+
+test.each(
+  WRONG_DEFAULTS.map((text, index) => [text, index] as const),
+)('in the defaults of a namespace: %s', async (_, index) => {
+  const name = `${DEFAULTS}-${index}`;
+  const { note } = await stage.untilEvent(name, `ServiceRegistration/${name}`, 'InvalidAnnotation');
+  expect(note).toContain('defaults');
+  const [only] = await waitFor('the key', () => observer.ofService(name).length > 0 && observer.ofService(name));
+  expect(only?.headers['Nats-TTL']).toBe('30');
+  expect(usersOf(only?.value?.metadata)).toEqual({});
 });
 
 describe('in a resource', () => {

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import fc from 'fast-check';
 import { afterEach, expect, test } from 'vitest';
 import { decide } from '../../../src/domain/decide.ts';
+import { readNamespaceDefaults } from '../../../src/domain/namespace-defaults.ts';
 import { planForWorkload } from '../../../src/domain/owned-registration.ts';
 import {
   type AnnotationName,
@@ -19,6 +20,7 @@ import {
   TTLS,
   VERSIONS,
   WHEN_NOT_READY,
+  WRONG_DEFAULTS,
   WRONG_FIELDS,
   type Written,
 } from '../../support/bad-input.ts';
@@ -218,6 +220,10 @@ test('specs with no, one or two wrong fields: in force, or InvalidSpec with the 
     }),
     { numRuns: 2_000 },
   );
+});
+
+test.each(WRONG_DEFAULTS)('defaults of a namespace that are wrong in one thing count for nothing: %s', (text) => {
+  expect(readNamespaceDefaults(text)).toMatchObject({ kind: 'invalid', problem: expect.stringMatching(/./) });
 });
 
 test('pods with anything missing or odd: a key of the grammar, or none: 1,000 cases', () => {
