@@ -2,78 +2,52 @@
 // nats-server: each case ends as accepted and right or as refused with its reason, and nobody else notices. One control
 // plane; all cases are put in place first and judged together. Without controllers: nothing but the test changes a thing.
 
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
 import { jetstream } from '@nats-io/jetstream';
 import { headers } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { ApiError } from '../../../hack/control-plane/api-client.ts';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
-import {
-  type AnnotationName,
-  BY_ANNOTATION,
-  METADATA,
-  PORTS,
-  REGISTERS,
-  TTLS,
-  VERSIONS,
-  WRONG_DEFAULTS,
-  WRONG_FIELDS,
-  type Written,
-} from '../../support/bad-input.ts';
+import { type AnnotationName, WRONG_DEFAULTS, WRONG_FIELDS } from '../../support/bad-input.ts';
 import type { OperatorProcess } from '../../support/operator-process.ts';
 import type { Sighting, StreamObserver } from '../../support/stream-observer.ts';
 import { breaches, lapses, PLANTED } from '../../support/stream-verdicts.ts';
+import {
+  type Case,
+  heir,
+  LEFT,
+  type Left,
+  NAMED,
+  NAMESPACE,
+  OPERATOR_ID,
+  objectsOf,
+  owner,
+  POD_WISHES,
+  PODS,
+  SPECS,
+  titled,
+  WISHES,
+  WORKLOADS,
+} from './bad-input-cases.ts';
 import { createPod, createRegistration, createWorkload, type Pod, podsPath, REGISTER } from './objects.ts';
 import { BUCKET, type EventObject, type Registration, registrationsPath, START_MS, Stage } from './stage.ts';
 
-const NAMESPACE = 'bad-input';
 /** Of namespaces and services, with a number. */
 const DEFAULTS = 'defaults';
-const OPERATOR_ID = 'judged';
 const NODE = 'node-0';
 /** No KWOK plays pods there: their status is what the test says. */
 const NOWHERE = 'nowhere';
-const SETTLE_MS = 60_000;
-
-const names = JSON.parse(readFileSync(join(import.meta.dirname, '../../conformance/names.json'), 'utf8')) as {
-  readonly serviceName: { readonly accept: readonly string[]; readonly refuse: readonly string[] };
-};
-const NAMES: readonly Written<string>[] = [
-  ...names.serviceName.accept.map((text) => ({ text, means: text })),
-  ...[...new Set(names.serviceName.refuse)].map((text) => ({ text })),
-];
-
-type Case = { readonly object: string; readonly annotation: string; readonly written: Written<unknown> };
-
-const casesOf = (prefix: string, tables: Readonly<Record<string, readonly Written<unknown>[]>>): readonly Case[] =>
-  Object.entries(tables).flatMap(([annotation, table]) =>
-    table.map((written, index) => ({ object: `${prefix}-${annotation}-${index}`, annotation, written })),
-  );
-
-const WORKLOADS = casesOf('workload', { ...BY_ANNOTATION, register: REGISTERS });
-const PODS = casesOf('pod', { version: VERSIONS, port: PORTS, metadata: METADATA, register: REGISTERS });
-const NAMED = casesOf('named', { 'service-name': NAMES });
-const SPECS = casesOf('spec', { version: VERSIONS, port: PORTS, metadata: METADATA, ttl: TTLS }).filter(
-  ({ written }) => written.means !== undefined,
-);
-
-const title = ({ annotation, written: { text } }: Case): string =>
-  `${annotation}: ${JSON.stringify(text).slice(0, 60)}`;
-const titled = (cases: readonly Case[]) => cases.map((some) => [title(some), some] as const);
+/** Some three hundred Events are told, at most ten a second. */
+const SETTLE_MS = 180_000;
 
 let stage: Stage;
 let observer: StreamObserver;
 let operator: OperatorProcess;
 let registrations = new Map<string, Registration>();
-let complaints = new Map<string, EventObject>();
+/** What Events say is wrong, by the object's name. */
+let complaints = new Map<string, string>();
 const uids = new Map<string, string>();
 let quietKey: string;
 
-const annotationsOf = ({ annotation, written }: Case) => ({
-  ...REGISTER,
-  [`rollcall.dev/${annotation}`]: written.text,
-});
 const ours = (key: string): readonly Sighting[] =>
   observer.history(key).filter(({ headers: h, operation }) => operation === 'PUT' && h[PLANTED] === undefined);
 const liveOf = (pod: string): readonly Sighting[] =>
@@ -102,48 +76,6 @@ const plant = async (key: string, body: string, extra: Readonly<Record<string, s
   await jetstream(observer.connection).publish(`$KV.${BUCKET}.${key}`, body, { headers: all });
 };
 
-// What somebody left under the names that our pods will have, and what must become of the pod.
-const owner = (pod: string, uid: string, operatorId = OPERATOR_ID) => `${operatorId}/${NAMESPACE}/${pod}/${uid}`;
-const heir =
-  '{"serviceName":"x","instanceId":"y","version":"v1","status":"ACTIVE","lastHeartbeat":"2026-11-23T00:00:00Z"}';
-type Left = {
-  readonly body: string;
-  readonly headers?: (pod: string, uid: string) => Readonly<Record<string, string>>;
-  readonly becomes: 'foreign' | 'ours';
-};
-const LEFT: Readonly<Record<string, Left>> = {
-  'no-json': { body: '{"serviceName":', becomes: 'foreign' },
-  'not-utf8': { body: '\u0000\ufffd\u0001', becomes: 'foreign' },
-  'json-null': { body: 'null', becomes: 'foreign' },
-  'one-mib': { body: 'x'.repeat(1_048_576 - 200), becomes: 'foreign' },
-  'other-installation': {
-    body: heir,
-    headers: (pod) => ({ 'Rollcall-Owner': owner(pod, 'another-uid', 'another'), 'Nats-TTL': '600' }),
-    becomes: 'foreign',
-  },
-  'owner-of-two-parts': { body: heir, headers: () => ({ 'Rollcall-Owner': `${OPERATOR_ID}/x` }), becomes: 'foreign' },
-  'owner-of-slashes': { body: heir, headers: () => ({ 'Rollcall-Owner': '//////' }), becomes: 'foreign' },
-  'owner-encoded-badly': {
-    body: heir,
-    headers: () => ({ 'Rollcall-Owner': `${OPERATOR_ID}/a/b/%E0%A4%A` }),
-    becomes: 'foreign',
-  },
-  'term-in-future': {
-    body: heir,
-    headers: (pod, uid) => ({
-      'Rollcall-Owner': owner(pod, uid),
-      'Rollcall-Term': '9007199254740993',
-      'Rollcall-Schema': '1',
-      'Nats-TTL': '600',
-    }),
-    becomes: 'ours',
-  },
-  'term-no-number': {
-    body: 'no JSON',
-    headers: (pod, uid) => ({ 'Rollcall-Owner': owner(pod, uid), 'Rollcall-Term': 'NaN', 'Rollcall-Schema': '9' }),
-    becomes: 'ours',
-  },
-};
 /** Keys of pods that never were: nothing of the bytes may come out again in a value of ours. */
 const ORPHAN = 'service-instances.orphan-service.orphan-1';
 
@@ -167,16 +99,15 @@ beforeAll(async () => {
     metadata: { team: 'resource', zone: 'z' },
   });
   await Promise.all(
-    WORKLOADS.map((some) =>
-      createWorkload(api, NAMESPACE, some.object, { replicas: 0, annotations: annotationsOf(some) }),
+    Array.from(objectsOf([...WORKLOADS, ...WISHES], REGISTER), ([name, annotations]) =>
+      createWorkload(api, NAMESPACE, name, { replicas: 0, annotations }),
     ),
   );
   await Promise.all([
-    ...PODS.map((some) => {
-      const annotations = { [`rollcall.dev/${some.annotation}`]: some.written.text };
-      return aPod(some.object, { labels: { app: 'pods' }, annotations });
-    }),
-    ...NAMED.map((some) => aPod(some.object, { labels: {}, annotations: annotationsOf(some) })),
+    ...Array.from(objectsOf([...PODS, ...POD_WISHES]), ([name, annotations]) =>
+      aPod(name, { labels: { app: 'pods' }, annotations }),
+    ),
+    ...Array.from(objectsOf(NAMED, REGISTER), ([name, annotations]) => aPod(name, { labels: {}, annotations })),
     aPod('target', { labels: { app: 'target' } }),
     ...SPECS.map(({ object, annotation, written: { text, means } }) => {
       const port = /^\d+$/.test(text) ? Number(text) : text;
@@ -239,45 +170,40 @@ beforeAll(async () => {
 
 afterAll(() => stage?.close());
 
+const isWrong = ({ written }: Case): boolean => written.means === undefined;
+const complaintOf = (annotation: string): RegExp => new RegExp(`(^|[."] )${annotation} must `);
+
 /** Waits until every expected complaint and key is there, and takes the picture that the tests look at. */
 const settled = async (): Promise<void> => {
-  const wrong = [...WORKLOADS, ...PODS, ...NAMED].filter(({ written }) => written.means === undefined);
-  const keyless = new Set(
-    PODS.filter(({ annotation, written }) => annotation === 'register' && written.means === false).map(
-      ({ object }) => object,
-    ),
-  );
-  const pods = [...PODS, ...NAMED].map(({ object }) => object).filter((object) => !keyless.has(object));
+  const wrong = [...WORKLOADS, ...WISHES, ...PODS, ...POD_WISHES, ...NAMED].filter(isWrong);
+  const pods = [...PODS, ...NAMED, ...POD_WISHES.filter(({ written }) => written.means !== false)];
+  const resources = [...WORKLOADS, ...WISHES.filter(({ written }) => written.means === true)];
   await waitFor(
     'everything to be judged',
     async () => {
       const events = await stage.api.list<EventObject>(`/apis/events.k8s.io/v1/namespaces/${NAMESPACE}/events`);
-      complaints = new Map(
-        events.filter(({ reason }) => reason === 'InvalidAnnotation').map((event) => [event.regarding.name, event]),
-      );
+      complaints = new Map();
+      for (const { reason, regarding, note = '', type } of events) {
+        if (reason !== 'InvalidAnnotation' || type !== 'Warning') continue;
+        complaints.set(regarding.name, `${complaints.get(regarding.name) ?? ''}. ${note}`);
+      }
       const listed = await stage.api.list<Registration>(registrationsPath(NAMESPACE));
       registrations = new Map(listed.map((registration) => [registration.metadata.name, registration]));
       return (
-        wrong.every(({ object }) => complaints.has(object)) &&
-        pods.every((pod) => liveOf(pod).length > 0) &&
+        wrong.every(({ object, annotation }) => complaintOf(annotation).test(complaints.get(object) ?? '')) &&
+        pods.every(({ object }) => liveOf(object).length > 0) &&
         liveOf('target').length === SPECS.length &&
-        WORKLOADS.every(
-          ({ object, annotation, written }) =>
-            (annotation === 'register' && written.means !== true) || registrations.has(object),
-        )
+        resources.every(({ object }) => registrations.has(object))
       );
     },
     { deadlineMs: SETTLE_MS, intervalMs: 500 },
   ).catch(() => undefined);
 };
 
-const judgeComplaint = ({ object, annotation, written }: Case): void => {
-  const event = complaints.get(object);
-  if (written.means !== undefined) expect(event?.note).toBeUndefined();
-  else {
-    expect(event?.type).toBe('Warning');
-    expect(event?.note).toMatch(new RegExp(`^${annotation} must `));
-  }
+const judgeComplaint = (some: Case): void => {
+  const told = complaints.get(some.object) ?? '';
+  if (isWrong(some)) expect(told).toMatch(complaintOf(some.annotation));
+  else expect(told).not.toMatch(complaintOf(some.annotation));
 };
 
 describe('on a workload', () => {
@@ -290,7 +216,7 @@ describe('on a workload', () => {
     metadata: 'metadata',
   };
 
-  test.each(titled(WORKLOADS.filter(({ annotation }) => annotation !== 'register')))('%s', (_, some) => {
+  test.each(titled(WORKLOADS))('%s', (_, some) => {
     const { object, annotation, written } = some;
     const tooLong = annotation === 'refresh-interval' && Number(written.means) > 10;
     judgeComplaint(tooLong ? { ...some, written: { text: written.text } } : some);
@@ -305,7 +231,7 @@ describe('on a workload', () => {
     expect(spec?.[fields[annotation as keyof typeof fields]]).toEqual(tooLong ? undefined : means);
   });
 
-  test.each(titled(WORKLOADS.filter(({ annotation }) => annotation === 'register')))('%s', (_, some) => {
+  test.each(titled(WISHES))('%s', (_, some) => {
     judgeComplaint(some);
     expect(registrations.has(some.object)).toBe(some.written.means === true);
   });
@@ -316,14 +242,17 @@ describe('on a pod', () => {
     const { object, annotation, written } = some;
     judgeComplaint(some);
     const value = valueOf(object, 'pods-service');
-    if (annotation === 'register' && written.means === false) {
-      expect(liveOf(object)).toEqual([]);
-      return;
-    }
-    expect(value?.version).toBe(annotation === 'version' ? (written.means ?? '9.9.9') : '9.9.9');
-    expect(value?.metadata['port']).toBe(annotation === 'port' ? (written.means ?? 7777) : 7777);
-    const more = annotation === 'metadata' ? (written.means as object | undefined) : {};
-    expect(usersOf(value?.metadata)).toEqual({ team: 'resource', zone: 'z', ...more });
+    if (annotation === 'version') expect(value?.version).toBe(written.means ?? '9.9.9');
+    if (annotation === 'port') expect(value?.metadata['port']).toBe(written.means ?? 7777);
+    if (annotation !== 'metadata') return;
+    expect(usersOf(value?.metadata)).toEqual({ team: 'resource', zone: 'z', ...(written.means as object | undefined) });
+  });
+
+  test.each(titled(POD_WISHES))('%s', (_, some) => {
+    judgeComplaint(some);
+    // One that asks for itself has a service of its own besides.
+    expect(valueOf(some.object, 'pods-service') !== undefined).toBe(some.written.means !== false);
+    expect(valueOf(some.object, some.object) !== undefined).toBe(some.written.means === true);
   });
 
   test.each(titled(NAMED))('%s', (_, some) => {
