@@ -9,6 +9,7 @@ import { parse } from 'yaml';
 import { createProgram } from '../../src/cli/program.ts';
 import { configSchema, flagOf, variableOf } from '../../src/config.ts';
 import { ANNOTATIONS, NAMESPACE_ANNOTATIONS } from '../../src/domain/annotations.ts';
+import { CONDITION_REASONS } from '../../src/domain/crd-status-schema.ts';
 
 const root = join(import.meta.dirname, '../..');
 const pages = ['README.md', 'CHANGELOG.md', ...globSync('docs/**/*.md', { cwd: root })].toSorted();
@@ -109,6 +110,13 @@ describe.each(pages)('%s', (path) => {
     const named = spansOf(textOf(path)).flatMap((span) => matchesIn(span, new RegExp(`^${METRIC.source}`, 'g')));
     expect(named.filter((name) => !known.includes(`'${name}'`))).toEqual([]);
   });
+});
+
+test('the page for who is in trouble names every reason that a condition may give', () => {
+  const page = textOf('docs/troubleshooting.md');
+  const fine = ['NoConflict', 'AsExpected'];
+  const reasons = Object.values(CONDITION_REASONS).flatMap((byStatus) => Object.values(byStatus).flat<string[]>());
+  expect(reasons.filter((reason) => !fine.includes(reason) && !page.includes(reason))).toEqual([]);
 });
 
 test.each(globSync('manifests/alerts/*.yaml', { cwd: root }))('%s alerts on metrics that exist', (path) => {
