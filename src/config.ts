@@ -205,6 +205,7 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
       healthAddr: address
         .default(inCluster(environment) ? ':8081' : '127.0.0.1:8081')
         .describe('Where /livez and /readyz are served'),
+      dryRun: flag.default(false).describe('Say what would be done with each key now, write nothing, and end'),
       logLevel: z
         .enum(['debug', 'info', 'warn', 'error'], 'must be debug, info, warn or error')
         .default('info')

@@ -15,7 +15,7 @@ import {
   reconcileOwned,
   workloadKey,
 } from './controllers/owned-reconciler.ts';
-import { reconcilePod } from './controllers/pod-reconciler.ts';
+import { type PodReconcilerContext, reconcilePod } from './controllers/pod-reconciler.ts';
 import { ReadinessGates, type ReadinessGatesSettings } from './controllers/readiness-gates.ts';
 import { ReconcileFailures } from './controllers/reconcile-failures.ts';
 import { RegistrationReconciler } from './controllers/registration-reconciler.ts';
@@ -23,6 +23,7 @@ import { type EventSink, Reporter } from './controllers/reporter.ts';
 import type { Change, ReadonlyView, ViewObject } from './controllers/view.ts';
 import { allViews, type Views, workloadOf } from './controllers/views.ts';
 import { type QueueObserver, type QueueReading, WorkQueue } from './controllers/work-queue.ts';
+import type { Asked } from './domain/decide.ts';
 import type { NameClaimMode } from './domain/name-claims.ts';
 import { clusterKey, type NamespaceView } from './domain/namespace.ts';
 import { DEFAULTS_ANNOTATION } from './domain/namespace-defaults.ts';
@@ -158,22 +159,7 @@ export class Operator {
   async run(signal: AbortSignal): Promise<void> {
     const { clock, log } = this.#ports;
     const failures = new ReconcileFailures(clock, log);
-    const podContext = {
-      views: this.#ports.views,
-      registrationsOf: (namespace: string) => this.#grantedOf(namespace),
-      defaults: this.#defaults,
-      claims: this.#claims,
-      quotas: this.#quotas,
-      table: this.table,
-      duplicates: this.#duplicates,
-      offset: this.#settings.offset,
-      onReport: (registration: ObjectKey) => this.#registrations.add(registration),
-      onExcess: (pod: PodView, services: readonly string[]) =>
-        this.#reporter.excess(pod, services, this.#quotas.description),
-      onMoved: (pod: ObjectKey) => this.#pods.add(pod),
-      onProblems: this.#reporter.podProblems,
-      onLeftOut: this.#reporter.leftOut,
-    };
+    const podContext = this.#podContext();
     const registrations = new RegistrationReconciler({
       views: this.#ports.views,
       registrationOf: (key) => this.#registrationOf(key),
@@ -225,6 +211,13 @@ export class Operator {
     return this.#warm ? undefined : 'the cluster has not been listed completely yet';
   }
 
+  /** It leads, and everything that is known was acted upon. Asks every row. */
+  get settled(): boolean {
+    const noticed = this.#warm && this.#voice === this.voice && this.#fresh === this.viewFresh;
+    const idle = this.#pods.idle && this.#registrations.idle && this.#owned.idle;
+    return noticed && idle && this.writer.leading && this.table.idle;
+  }
+
   /** Whether this replica speaks for the installation: not before it knows what there is. */
   get voice(): Voice {
     return this.#warm ? this.writer.voice : 'silent';
@@ -266,6 +259,32 @@ export class Operator {
     return (nowMs - oldestMs) / 1_000;
   }
 
+  /** The rules that decide about a pod, as they are asked of it now. */
+  asked(pod: ObjectKey): readonly Asked[] {
+    const asked: Asked[] = [];
+    reconcilePod({ ...this.#podContext(), trace: (one) => asked.push(one) }, pod);
+    return asked;
+  }
+
+  #podContext(): PodReconcilerContext {
+    return {
+      views: this.#ports.views,
+      registrationsOf: (namespace: string) => this.#grantedOf(namespace),
+      defaults: this.#defaults,
+      claims: this.#claims,
+      quotas: this.#quotas,
+      table: this.table,
+      duplicates: this.#duplicates,
+      offset: this.#settings.offset,
+      onReport: (registration: ObjectKey) => this.#registrations.add(registration),
+      onExcess: (pod: PodView, services: readonly string[]) =>
+        this.#reporter.excess(pod, services, this.#quotas.description),
+      onMoved: (pod: ObjectKey) => this.#pods.add(pod),
+      onProblems: this.#reporter.podProblems,
+      onLeftOut: this.#reporter.leftOut,
+    };
+  }
+
   // ---- wiring: which change asks for which reconcile ----
 
   #wire(): void {
@@ -287,6 +306,10 @@ export class Operator {
       this.#namespaceChanged(change);
       this.#claimsChanged(this.#claims.namespaceChanged(change));
     });
+    // The views may have begun to fill before anybody listened.
+    for (const after of namespaces.values()) this.#claims.namespaceChanged({ key: after.key, after });
+    for (const after of policies.values()) this.#claims.policyChanged({ key: after.key, after });
+    for (const after of registrations.values()) this.#claims.registrationChanged({ key: after.key, after });
     policies.onChange((change) => this.#claimsChanged(this.#claims.policyChanged(change)));
     for (const view of Object.values(workloads)) {
       view.onChange((change) => this.#workloadChanged(change));

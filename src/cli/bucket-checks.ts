@@ -1,6 +1,7 @@
 // Whether a bucket will do, as checks that say what to do: the operator's own verdict on it, and what it takes but a
 // person should know of. Pure.
 
+import type { Config } from '../config.ts';
 import { isOlder } from '../nats/bucket.ts';
 import type { BucketReport } from '../writer/registry.ts';
 import { type Check, failure, ok, warning } from './check.ts';
@@ -35,6 +36,26 @@ export const bucketChecks = (
       return report.reasons.map((reason) => failure('bucket', sentence(reason), UNSUPPORTED_ADVICE));
     case 'usable':
       return [serverCheck(report.serverVersion), ...usableChecks(report, bucket, ttl)];
+  }
+};
+
+/** What the operator would do about a bucket that will not do yet. */
+export const sentenceOfReport = (
+  report: BucketReport,
+  { bucket, bucketPolicy }: Pick<Config, 'bucket' | 'bucketPolicy'>,
+): string => {
+  switch (report.kind) {
+    case 'usable':
+      return `The bucket ${bucket} will do.`;
+    case 'missing':
+      return bucketPolicy === 'Verify'
+        ? `The bucket ${bucket} does not exist, and with --bucket-policy=Verify nothing is written before somebody makes it.`
+        : `The bucket ${bucket} does not exist; it would be made.`;
+    case 'unsupported':
+      return `The bucket ${bucket} will not do: ${report.reasons.join('; ')}. ${bucketPolicy === 'Upgrade' ? 'What can be added would be.' : 'Nothing is written before that is done; this is what would be then:'}`;
+    case 'denied':
+    case 'unavailable':
+      return `The bucket ${bucket} cannot be looked at (${report.description}); this is what would be written to an empty one:`;
   }
 };
 

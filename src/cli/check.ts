@@ -35,10 +35,12 @@ export const exitCodeOf = (checks: readonly Check[]): 0 | 1 | 2 => {
 
 const STYLES = { ok: 'green', warning: 'yellow', failure: 'red' } as const;
 const NAME_COLUMN = 9;
+/** Of the longest name there is, so that checks that are printed one by one stand in columns. */
+const NAME_WIDTH = 11;
 
 /** Each check on a line of its own, what to do about it below. */
 export const checkLines = (checks: readonly Check[]): readonly string[] => {
-  const width = Math.max(0, ...checks.map(({ name }) => name.length));
+  const width = Math.max(NAME_WIDTH, ...checks.map(({ name }) => name.length));
   return checks.flatMap(({ name, verdict, found, advice }) => [
     `${styleText(STYLES[verdict], verdict.padEnd(NAME_COLUMN))}${name.padEnd(width + 2)}${found}`,
     ...(advice === undefined ? [] : [`${' '.repeat(NAME_COLUMN + width + 2)}-> ${advice}`]),

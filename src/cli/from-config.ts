@@ -6,10 +6,12 @@ import type { Clock } from '../clock.ts';
 import type { Config } from '../config.ts';
 import type { NameClaimMode } from '../domain/name-claims.ts';
 import type { Quotas } from '../domain/quotas.ts';
+import { parseOffset } from '../domain/service-instance.ts';
 import type { Defaults } from '../domain/settings.ts';
 import { type ClosableTransport, connectApi } from '../kubernetes/undici-transport.ts';
 import type { Log } from '../log.ts';
 import { createNatsRegistry, type NatsRegistry } from '../nats/registry.ts';
+import type { OperatorSettings } from '../operator.ts';
 import { VERSION } from '../version.ts';
 
 export const natsRegistryOf = (config: Config, clock: Clock, log: Log): NatsRegistry =>
@@ -59,11 +61,34 @@ export const defaultsOf = (config: Config): Defaults => ({
 });
 
 /** Who came first cannot be known of namespaces that are not watched. */
-export const nameClaimsOf = ({ namespace, nameClaims }: Config): NameClaimMode =>
+const nameClaimsOf = ({ namespace, nameClaims }: Config): NameClaimMode =>
   namespace.length > 0 && nameClaims === 'FirstCome' ? 'Open' : nameClaims;
 
-export const quotasOf = ({ quotaInstances, quotaServices, quotaBytes }: Config): Quotas => ({
+const quotasOf = ({ quotaInstances, quotaServices, quotaBytes }: Config): Quotas => ({
   ...(quotaInstances === undefined ? {} : { instances: quotaInstances }),
   ...(quotaServices === undefined ? {} : { services: quotaServices }),
   ...(quotaBytes === undefined ? {} : { bytes: quotaBytes }),
 });
+
+export const operatorSettingsOf = (config: Config, operatorId: string, replicaId: string): OperatorSettings => {
+  const offset = parseOffset(config.heartbeatOffset);
+  if (offset === undefined) throw new Error(`--heartbeat-offset ${config.heartbeatOffset} is no offset`);
+  return {
+    bucket: config.bucket,
+    operatorId,
+    replicaId,
+    offset,
+    defaults: defaultsOf(config),
+    nameClaims: nameClaimsOf(config),
+    quotas: quotasOf(config),
+    maxHoldMs: config.maxHold * 1_000,
+    ...(config.readinessGates
+      ? {
+          readinessGates: {
+            annotationPrefix: config.annotationPrefix,
+            timeoutMs: config.readinessGateTimeout * 1_000,
+          },
+        }
+      : {}),
+  };
+};

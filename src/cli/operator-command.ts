@@ -5,7 +5,6 @@ import type { Logger } from 'pino';
 import { systemClock, systemRandom } from '../clock.ts';
 import { type Config, unavailable } from '../config.ts';
 import { allViews } from '../controllers/views.ts';
-import { parseOffset } from '../domain/service-instance.ts';
 import type { ApiTransport } from '../kubernetes/api-transport.ts';
 import { createCluster } from '../kubernetes/cluster-writer.ts';
 import { EventRecorder } from '../kubernetes/event-recorder.ts';
@@ -16,7 +15,8 @@ import { probeAnswer, serve } from '../telemetry/http.ts';
 import { createLogger } from '../telemetry/logger.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
-import { apiOf, defaultsOf, nameClaimsOf, natsRegistryOf, quotasOf } from './from-config.ts';
+import { apiOf, defaultsOf, natsRegistryOf, operatorSettingsOf } from './from-config.ts';
+import { readClusterId } from './operator-id.ts';
 
 /** After the first signal everything has this long to end in good order. */
 const STOP_WITHIN_MS = 10_000;
@@ -59,9 +59,6 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
   // Outlives the stop: the lock is released, with what is urgent, over this connection.
   const connection = new AbortController();
   const connected = registry.start(connection.signal);
-  const offset = parseOffset(config.heartbeatOffset);
-  if (offset === undefined) throw new Error(`--heartbeat-offset ${config.heartbeatOffset} is no offset`);
-  const defaults = defaultsOf(config);
   const { views, watching } = watchCluster({
     transport,
     clock,
@@ -70,7 +67,7 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
     annotationPrefix: config.annotationPrefix,
     namespaces: config.namespace,
     excludeNamespaces: config.excludeNamespace,
-    defaults,
+    defaults: defaultsOf(config),
     signal,
   });
   let operator: Operator | undefined;
@@ -92,29 +89,12 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
     else log.error({ missing: rights }, 'Kubernetes rights are missing');
   };
   const asking = awaitRights(cluster, operatorRights(config), clock, onMissing, signal);
-  const operatorId = config.operatorId ?? (await readClusterId(transport, log, signal));
+  const operatorId = config.operatorId ?? (await untilClusterId(transport, log, signal));
   const replicaId = `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`;
   const events = new EventRecorder({ transport, clock, random: systemRandom, log, reportingInstance: replicaId });
   operator = new Operator(
     { views, cluster, events, registry, clock, random: systemRandom, log, observer: metrics },
-    {
-      bucket: config.bucket,
-      operatorId,
-      replicaId,
-      offset,
-      defaults,
-      nameClaims: nameClaimsOf(config),
-      quotas: quotasOf(config),
-      maxHoldMs: config.maxHold * 1_000,
-      ...(config.readinessGates
-        ? {
-            readinessGates: {
-              annotationPrefix: config.annotationPrefix,
-              timeoutMs: config.readinessGateTimeout * 1_000,
-            },
-          }
-        : {}),
-    },
+    operatorSettingsOf(config, operatorId, replicaId),
   );
   observe(metrics, operator, views);
   const without = unavailable(config);
@@ -153,8 +133,6 @@ const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof 
   });
 };
 
-const KUBE_SYSTEM = '/api/v1/namespaces/kube-system';
-
 /** The transport, with every request in the metrics; `<error>` stands for no answer, as in client-go. */
 const counted = (transport: ApiTransport, metrics: Metrics): ApiTransport => {
   const count = async <A extends { readonly status: number }>(method: string, answer: Promise<A>): Promise<A> => {
@@ -172,29 +150,17 @@ const counted = (transport: ApiTransport, metrics: Metrics): ApiTransport => {
   };
 };
 
-/** The UID of kube-system: the same for every installation in a cluster, and never another cluster's. */
-const readClusterId = async (transport: ApiTransport, log: Logger, signal: AbortSignal): Promise<string> => {
+const untilClusterId = async (transport: ApiTransport, log: Logger, signal: AbortSignal): Promise<string> => {
   for (let told = ''; ; ) {
-    let problem: string;
     try {
-      const answer = await transport.request({ method: 'GET', path: KUBE_SYSTEM, signal });
-      const uid = uidOf(answer.body);
-      if (answer.status === 200 && uid !== undefined) return uid;
-      problem = `the API server answered ${answer.status} to GET ${KUBE_SYSTEM}`;
+      return await readClusterId(transport, signal);
     } catch (error) {
-      problem = error instanceof Error ? error.message : String(error);
+      signal.throwIfAborted();
+      const problem = error instanceof Error ? error.message : String(error);
+      if (problem !== told)
+        log.warn({ problem }, 'cannot read the UID of namespace kube-system; trying again (--operator-id avoids it)');
+      told = problem;
     }
-    signal.throwIfAborted();
-    if (problem !== told)
-      log.warn({ problem }, 'cannot read the UID of namespace kube-system; trying again (--operator-id avoids it)');
-    told = problem;
     await systemClock.sleep(1_000, signal);
   }
-};
-
-const uidOf = (namespace: unknown): string | undefined => {
-  if (typeof namespace !== 'object' || namespace === null || !('metadata' in namespace)) return undefined;
-  const { metadata } = namespace;
-  if (typeof metadata !== 'object' || metadata === null || !('uid' in metadata)) return undefined;
-  return typeof metadata.uid === 'string' ? metadata.uid : undefined;
 };

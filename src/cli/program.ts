@@ -11,6 +11,7 @@ import {
   CLUSTER_SETTINGS,
   configOf,
   REGISTRY_SETTINGS,
+  ruleSettings,
   type Setting,
 } from './shared-options.ts';
 
@@ -47,7 +48,8 @@ export const createProgram = (io: Io, done: Done = () => undefined): Command => 
       `
 Examples:
   rollcall list --watch                     what is in the registry, live
-  rollcall bucket check                     whether the bucket will do
+  rollcall explain pod/trading-1 -n rates   why a pod is or is not registered
+  rollcall doctor                           what is wrong, and what to do about it
   rollcall operator --kubeconfig FILE       run the operator from outside the cluster
 
 Commands take the operator's settings: as flags, as ROLLCALL_* variables, or from a file (--config).
@@ -55,6 +57,8 @@ As a kubectl plugin it is called \`kubectl rollcall\`.`,
     );
   addOperator(program, io, done);
   addList(program, io, done);
+  addExplain(program, io, done);
+  addDoctor(program, io, done);
   addBucket(program, io, done);
   addCompletion(program, io);
   program
@@ -87,12 +91,17 @@ const addOperator = (program: Command, io: Io, done: Done): void => {
     `
 Examples:
   rollcall operator --kubeconfig ~/.kube/config --nats-url nats://nats:4222
+  rollcall operator --dry-run                        what it would do with each key now; nothing is written
   ROLLCALL_NATS_CREDS=/etc/nats.creds rollcall operator --config rollcall.yaml`,
   );
   command.action(async (flags: Flags) => {
     const config = configOf(flags, settings, io);
+    if (config.dryRun) {
+      const { runDryRun } = await import('./dry-run-command.ts');
+      return done(await runDryRun(config, io));
+    }
     const { runOperator } = await import('./operator-command.ts');
-    done(await runOperator(config));
+    return done(await runOperator(config));
   });
 };
 
@@ -119,6 +128,77 @@ Examples:
     const config = configOf(flags, REGISTRY_SETTINGS, io);
     const { runList } = await import('./list-command.ts');
     done(await runList(config, { service, format: formatOf(flags), watch: flags['watch'] === true }, io));
+  });
+};
+
+const RULES_HEADING = 'What decides (as the operator has it):';
+
+const addExplain = (program: Command, io: Io, done: Done): void => {
+  // Here the namespace is the object's, as with kubectl.
+  const rules = ruleSettings(io.environment).filter((setting) => String(setting) !== 'namespace');
+  const command = program
+    .command('explain')
+    .description(
+      'Say why a pod is or is not in the registry: every rule that is asked, in order, and the one that decides',
+    )
+    .addArgument(
+      new Argument('<object>', 'pod/NAME, deploy/NAME, sts/NAME, ds/NAME, sreg/NAME, or a key of the registry'),
+    )
+    .option('-n, --namespace <namespace>', "the object's namespace; absent: that of the kubeconfig's context")
+    .addOption(formatOption());
+  addSettings(command, io.environment, [
+    ['The cluster:', CLUSTER_SETTINGS],
+    [NATS_HEADING, REGISTRY_SETTINGS],
+    [RULES_HEADING, rules],
+  ]).addHelpText(
+    'after',
+    `
+The operator itself is played through on what is there now, without writing anything, so give it the operator's settings
+where those are not the defaults. It needs the right to list pods, workloads and ServiceRegistrations, and to read the
+bucket; with less it says what it could not see.
+
+Examples:
+  rollcall explain pod/trading-7c9d8f6b5-x2k4m -n trading
+  rollcall explain deploy/trading -n trading          each of its pods
+  rollcall explain sreg/trading-service -n trading    the resource, and the pods that it selects
+  rollcall explain service-instances.trading-service.trading-service-6f1d2c3b`,
+  );
+  command.action(async (target: string, flags: Flags) => {
+    const config = configOf(flags, [...CLUSTER_SETTINGS, ...REGISTRY_SETTINGS, ...rules], io);
+    const { runExplain } = await import('./explain-command.ts');
+    const { namespace } = flags;
+    const options = { target, namespace: typeof namespace === 'string' ? namespace : undefined };
+    done(await runExplain(config, { ...options, format: formatOf(flags) }, io));
+  });
+};
+
+const addDoctor = (program: Command, io: Io, done: Done): void => {
+  const rules = ruleSettings(io.environment);
+  const command = program
+    .command('doctor')
+    .description('Look at everything that Rollcall needs and does, say what is wrong, and what to do about it')
+    .addOption(formatOption());
+  addSettings(command, io.environment, [
+    ['The cluster:', CLUSTER_SETTINGS],
+    [NATS_HEADING, REGISTRY_SETTINGS],
+    [RULES_HEADING, rules],
+  ]).addHelpText(
+    'after',
+    `
+Looks at the API server, the rights of the credentials given, the CRDs, the NATS server and its clock, the bucket, the
+leader, other installations, and whether Ready pods and keys agree. Writes nothing.
+
+Exit code: 0 all is well; 1 there are warnings; 2 something is broken.
+
+Examples:
+  rollcall doctor
+  rollcall doctor --nats-url nats://nats:4222 -o json
+  kubectl -n rollcall-system exec deploy/rollcall -- node /app/dist/main.js doctor    with the operator's own rights`,
+  );
+  command.action(async (flags: Flags) => {
+    const config = configOf(flags, [...CLUSTER_SETTINGS, ...REGISTRY_SETTINGS, ...rules], io);
+    const { runDoctor } = await import('./doctor-command.ts');
+    done(await runDoctor(config, formatOf(flags), io));
   });
 };
 

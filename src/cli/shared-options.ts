@@ -25,6 +25,17 @@ export const REGISTRY_SETTINGS: readonly Setting[] = [
 
 export const CLUSTER_SETTINGS: readonly Setting[] = ['kubeconfig', 'context'];
 
+/** Of no meaning to commands that look on: how the operator serves, logs, and keeps its bucket. */
+const OPERATOR_ALONE: readonly string[] = [
+  'bucketPolicy',
+  'bucketReplicas',
+  'bucketStorage',
+  'metricsAddr',
+  'healthAddr',
+  'dryRun',
+  'logLevel',
+];
+
 const REPEATABLE: readonly string[] = ['natsUrl', 'namespace', 'excludeNamespace', 'defaultMetadataFromLabels'];
 
 const isSetting = (name: string, names: readonly string[]): name is Setting => names.includes(name);
@@ -32,6 +43,12 @@ const isSetting = (name: string, names: readonly string[]): name is Setting => n
 export const allSettings = (environment: NodeJS.ProcessEnv): readonly Setting[] => {
   const names = Object.keys(configSchema(environment).shape);
   return names.filter((name): name is Setting => isSetting(name, names));
+};
+
+/** What decides about keys, beside the connections: with the operator's values a command decides as it does. */
+export const ruleSettings = (environment: NodeJS.ProcessEnv): readonly Setting[] => {
+  const others: readonly string[] = [...OPERATOR_ALONE, ...REGISTRY_SETTINGS, ...CLUSTER_SETTINGS];
+  return allSettings(environment).filter((name) => !others.includes(name));
 };
 
 /** Adds the flags of these settings, and `--config`. */

@@ -1,7 +1,7 @@
 // Reconciles one pod: what its namespace's registrations want for it goes into the table. No I/O, so thousands fit
 // into a slice of time.
 
-import { type Decision, decide, frozenWish } from '../domain/decide.ts';
+import { type Asked, type Decision, decide, frozenWish } from '../domain/decide.ts';
 import type { Wish } from '../domain/instance.ts';
 import { leftOutBy } from '../domain/left-out.ts';
 import type { ObjectKey, PodView } from '../domain/pod.ts';
@@ -35,6 +35,8 @@ export type PodReconcilerContext = {
   readonly onProblems: (pod: PodView, problems: Decision['problems']) => void;
   /** The pod asks to be registered, and a person's resource for its service does not select it. */
   readonly onLeftOut: (pod: PodView, person: RegistrationView) => void;
+  /** Told of each rule that is asked. */
+  readonly trace?: (asked: Asked) => void;
 };
 
 export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): void => {
@@ -56,6 +58,7 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
     ...(workloadDefaults === undefined ? {} : { workloadDefaults }),
     registryName: (serviceName) => claims.registryName(pod.namespace, serviceName),
     holds: (registration) => table.holds(key, registration),
+    ...(context.trace === undefined ? {} : { trace: context.trace }),
   });
   const { frozen } = decision;
   const wishes = admit(context, key, decision.wishes, frozen);

@@ -29,8 +29,8 @@ export type AccessSource = (force: boolean) => Promise<Access>;
 
 export type CredentialOptions = {
   /** A kubeconfig's path; absent: in-cluster where that is given, else `KUBECONFIG`, else `~/.kube/config`. */
-  readonly kubeconfig?: string;
-  readonly context?: string;
+  readonly kubeconfig?: string | undefined;
+  readonly context?: string | undefined;
   readonly env?: Readonly<Record<string, string | undefined>>;
   /** Where the service account's files are; the default is the kubelet's. */
   readonly serviceAccountDir?: string;
@@ -189,4 +189,12 @@ function headersOf(options: object): Record<string, string> {
   const basic = field(options, 'auth');
   if (typeof basic === 'string') headers['authorization'] = `Basic ${Buffer.from(basic).toString('base64')}`;
   return headers;
+}
+
+/** The namespace of the context in force; undefined in a cluster, and where the context names none. */
+export async function currentNamespace(options: CredentialOptions): Promise<string | undefined> {
+  const env = options.env ?? process.env;
+  if (options.kubeconfig === undefined && env['KUBERNETES_SERVICE_HOST'] !== undefined) return undefined;
+  const { config } = await loadKubeconfig(kubeconfigPaths(options.kubeconfig, env), options.context);
+  return config.getContextObject(config.getCurrentContext())?.namespace ?? undefined;
 }

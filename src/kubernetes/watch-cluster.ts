@@ -46,7 +46,7 @@ export const watchCluster = (
 };
 
 /** Where a kind is watched: in all namespaces at once, or in each of some; nowhere, when that takes rights to the cluster. */
-const sourcesOf = (
+export const sourcesOf = (
   resource: Resource,
   options: Pick<WatchClusterOptions, 'namespaces' | 'excludeNamespaces'>,
 ): readonly ReflectorOptions<ViewObject>['resource'][] => {

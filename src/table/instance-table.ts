@@ -246,6 +246,13 @@ export class InstanceTable {
     return this.#withBesides(due, nowMs).map(takeOff);
   }
 
+  /** Nothing is due and nothing under way; asks every row. */
+  get idle(): boolean {
+    if (!this.#lanes.idle) return false;
+    for (const row of this.#index.all()) if (row.inFlight) return false;
+    return true;
+  }
+
   /** At least `standing`, and known without asking every row. */
   get ours(): number {
     return this.#ours;

@@ -36,6 +36,11 @@ export class Lanes {
     return this.#wheel.nextTickMs();
   }
 
+  /** Nothing is due; what has a time to come does not count. */
+  get idle(): boolean {
+    return this.#urgent.size === 0 && this.#refresh.size === 0 && this.#reads.size === 0;
+  }
+
   /** Puts the row where its step belongs; one that waits there already keeps its place. */
   place(row: Row, step: Step): void {
     switch (step.kind) {

@@ -1,0 +1,231 @@
+// `rollcall doctor`: looks at everything that the operator needs and at what came of its work, and says of each whether
+// it is well and what to do. Writes nothing. What is judged how is `doctor-checks.ts`.
+
+import { systemClock } from '../clock.ts';
+import type { Config } from '../config.ts';
+import { asList, asObject, asText } from '../domain/raw.ts';
+import { ApiError, type ApiTransport, field, textField } from '../kubernetes/api-transport.ts';
+import { createCluster } from '../kubernetes/cluster-writer.ts';
+import { listCluster } from '../kubernetes/list-cluster.ts';
+import { apiVersionOf, collectionPath, resources } from '../kubernetes/resources.ts';
+import { describeRight, missingRights, operatorRights } from '../kubernetes/rights.ts';
+import { lockSubject } from '../writer/lock.ts';
+import { RegistryError } from '../writer/registry.ts';
+import { bucketChecks } from './bucket-checks.ts';
+import { type Check, checkLines, exitCodeOf, failure, ok, warning } from './check.ts';
+import { CommandError, type Format, type Io, printData } from './command.ts';
+import {
+  clockCheck,
+  conflictCheck,
+  crdCheck,
+  type Drift,
+  driftCheck,
+  kubernetesCheck,
+  leaderCheck,
+  type Refused,
+  resourcesCheck,
+  rightsCheck,
+  secondInstallationCheck,
+} from './doctor-checks.ts';
+import { type PlannedKey, plannedKeys } from './dry-run-command.ts';
+import { defaultsOf } from './from-config.ts';
+import { readClusterId } from './operator-id.ts';
+import { readEntries } from './read-registry.ts';
+import type { Rehearsal } from './rehearsal.ts';
+import { clocksOf, rehearseScene, type Scene, type SceneBucket, withApi, withBucket } from './scene.ts';
+
+/** What is about to be written is no drift: it is gone at the second look. */
+const SECOND_LOOK_MS = 3_000;
+const OPERATOR_LABEL = 'app.kubernetes.io/name=rollcall';
+
+/** Resolves with the exit code. */
+export const runDoctor = async (config: Config, format: Format, io: Io): Promise<number> => {
+  const checks: Check[] = [];
+  const note = (...found: readonly Check[]) => {
+    checks.push(...found);
+    if (format === 'table') io.print(`${checkLines(found).join('\n')}\n`);
+  };
+  await withBucket(config, io.signal, async (bucket) => {
+    note(...natsChecks(config, bucket));
+    try {
+      await withApi(config, (transport) => examine(config, transport, bucket, note, io.signal));
+    } catch (error) {
+      if (!(error instanceof CommandError)) throw error;
+      note(
+        failure(
+          'api',
+          sentence(error.message),
+          'Is --kubeconfig (or KUBECONFIG) right, and the server up? kubectl get --raw /readyz',
+        ),
+      );
+    }
+  });
+  if (format !== 'table') io.print(printData({ checks }, format));
+  return exitCodeOf(checks);
+};
+
+type Note = (...found: readonly Check[]) => void;
+
+const sentence = (text: string): string =>
+  `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.?]$/.test(text) ? '' : '.'}`;
+
+const natsChecks = (config: Config, bucket: SceneBucket): readonly Check[] => {
+  if (bucket.kind === 'unreachable') {
+    const [found = '', advice = ''] = bucket.problem.split('\n');
+    return [failure('nats', sentence(found), advice)];
+  }
+  const { report, clockOffsetMs } = bucket;
+  return [
+    ...bucketChecks(report, config.bucket, defaultsOf(config)),
+    ...(report.kind === 'usable' || report.kind === 'unsupported'
+      ? [clockCheck('clock', clockOffsetMs, 'The clock here and that of the NATS server')]
+      : []),
+  ];
+};
+
+const examine = async (
+  config: Config,
+  transport: ApiTransport & { readonly origin: string },
+  bucket: SceneBucket,
+  note: Note,
+  signal: AbortSignal,
+): Promise<void> => {
+  const version = await transport.request({ method: 'GET', path: '/version', signal });
+  if (version.status === 401) throw new CommandError(`the API server ${transport.origin} refuses these credentials`);
+  note(ok('api', `The API server ${transport.origin} answers.`));
+  note(kubernetesCheck(textField(version.body, 'gitVersion') ?? 'unknown'));
+  const rights = operatorRights(config);
+  const missing = await missingRights(createCluster(transport), rights, signal);
+  note(rightsCheck(missing.map(describeRight), rights.length));
+  const wanted = Object.values(resources).filter(({ group }) => group === resources.ServiceRegistration.group);
+  note(
+    crdCheck(
+      wanted.map(({ plural }) => plural),
+      await servedPlurals(transport, signal),
+    ),
+  );
+  const operatorId = config.operatorId ?? (await idOf(transport, signal));
+  if (operatorId === undefined) {
+    const advice = 'Give it with --operator-id as the operator has it, or get the right to read namespace kube-system.';
+    note(warning('operator id', "The operator's id cannot be told, and nothing that depends on it.", advice));
+    return;
+  }
+  if (bucket.kind === 'unreachable') return;
+  await examineWork({ config, transport, bucket, operatorId, signal }, note);
+};
+
+type Site = Omit<Scene, 'views' | 'gaps' | 'bucket' | 'transport'> & {
+  readonly transport: ApiTransport;
+  readonly bucket: Extract<SceneBucket, { kind: 'reached' }>;
+};
+
+const idOf = (transport: ApiTransport, signal: AbortSignal): Promise<string | undefined> =>
+  readClusterId(transport, signal).catch((error: unknown) => {
+    if (error instanceof ApiError) throw error;
+    return undefined;
+  });
+
+const servedPlurals = async (transport: ApiTransport, signal: AbortSignal): Promise<readonly string[]> => {
+  const path = `/apis/${apiVersionOf(resources.ServiceRegistration)}`;
+  const { body } = await transport.request({ method: 'GET', path, signal });
+  return asList(field(body, 'resources')).flatMap((entry) => asText(asObject(entry)?.['name']) ?? []);
+};
+
+/** What the operator made of it: the lock, the keys, the resources. */
+const examineWork = async (site: Site, note: Note): Promise<void> => {
+  const { config, bucket, operatorId, signal } = site;
+  const { registry, report } = bucket;
+  if (report.kind === 'usable' || report.kind === 'unsupported') {
+    try {
+      const [lock] = await registry.read([lockSubject(config.bucket, operatorId)], signal);
+      note(leaderCheck(lock, operatorId, clocksOf(bucket)));
+    } catch (error) {
+      if (!(error instanceof RegistryError)) throw error;
+      note(failure('leader', sentence(error.message), 'docs/permissions.md has the rights of a NATS user.'));
+    }
+  }
+  const first = await look(site);
+  for (const { resource, kind } of first.gaps) {
+    if (kind === 'missing') continue;
+    note(
+      warning(
+        'view',
+        `You may not list ${resource}; what depends on them is not judged.`,
+        'Ask with other credentials.',
+      ),
+    );
+  }
+  const unseen = first.gaps.filter(({ resource, kind }) => kind !== 'missing' || resource === 'serviceregistrations');
+  if (unseen.length > 0) return;
+  if (report.kind === 'usable') {
+    const { entries } = await readEntries(registry, config.bucket, signal);
+    const clocks = clocksOf(bucket);
+    const own = entries
+      .filter(({ owner }) => owner?.operatorId === operatorId)
+      .toSorted((a, b) => b.revision - a.revision);
+    const [latest] = own;
+    if (latest !== undefined) {
+      const offsetMs = latest.heartbeatMs - latest.storedAtMs;
+      note(clockCheck('heartbeat', offsetMs, "The leader's clock, by its last heartbeat, and that of the NATS server"));
+    }
+    const operatorNamespaces = await operatorNamespacesOf(site);
+    note(
+      secondInstallationCheck(
+        entries,
+        { operatorId, hasPod: (uid) => first.uids.has(uid), operatorNamespaces },
+        clocks,
+      ),
+    );
+  }
+  const drifted = driftOf(first.keys);
+  if (drifted.length > 0) await systemClock.sleep(SECOND_LOOK_MS, signal);
+  const again = drifted.length > 0 ? driftOf((await look(site)).keys) : [];
+  const stayed = drifted.filter((one) => again.some(({ key, action }) => key === one.key && action === one.action));
+  note(driftCheck(stayed, first.keys.length));
+  note(conflictCheck(first.keys.filter(({ action }) => action === 'leave')));
+  note(resourcesCheck(first.refused, first.resources));
+};
+
+const DRIFT_ACTIONS: readonly PlannedKey['action'][] = ['create', 'update', 'unhealthy', 'remove'];
+
+const driftOf = (keys: readonly PlannedKey[]): readonly Drift[] =>
+  keys.filter(({ action }) => DRIFT_ACTIONS.includes(action));
+
+/** The cluster as it is now, and what the operator would do about it. */
+const look = async (site: Site) => {
+  const { config, transport, signal } = site;
+  const { views, gaps } = await listCluster({
+    transport,
+    clock: systemClock,
+    log: QUIET,
+    annotationPrefix: config.annotationPrefix,
+    namespaces: config.namespace,
+    excludeNamespaces: config.excludeNamespace,
+    defaults: defaultsOf(config),
+    signal,
+  });
+  const uids = new Set([...views.pods.values()].map(({ uid }) => uid));
+  const found = await rehearseScene({ ...site, views }, (rehearsal) => ({
+    keys: plannedKeys(config.bucket, rehearsal),
+    refused: refusedOf(rehearsal),
+    resources: views.registrations.size,
+  }));
+  return { ...found, gaps, uids };
+};
+
+const refusedOf = ({ views, cluster }: Rehearsal): readonly Refused[] =>
+  [...views.registrations.values()].flatMap(({ key, status }) => {
+    const conditions = asList(asObject(cluster.statuses.get(key) ?? status)?.['conditions']).map(asObject);
+    const ready = conditions.find((condition) => condition?.['type'] === 'Ready');
+    if (ready?.['status'] !== 'False') return [];
+    return [{ registration: key, reason: String(ready['reason']), message: String(ready['message']) }];
+  });
+
+const operatorNamespacesOf = async ({ transport, signal }: Site): Promise<readonly string[]> => {
+  const query = { labelSelector: OPERATOR_LABEL };
+  const { body } = await transport.request({ method: 'GET', path: collectionPath(resources.Pod), query, signal });
+  const namespaces = asList(field(body, 'items')).flatMap((pod) => textField(pod, 'metadata', 'namespace') ?? []);
+  return [...new Set(namespaces)].toSorted();
+};
+
+const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };

@@ -1,0 +1,125 @@
+import { beforeEach, describe, expect, test } from 'vitest';
+import { plannedKeys } from '../../../src/cli/dry-run-command.ts';
+import { draftOf, explanationOf } from '../../../src/cli/explanation.ts';
+import { type Rehearsal, rehearse } from '../../../src/cli/rehearsal.ts';
+import type { View, ViewObject } from '../../../src/controllers/view.ts';
+import type { PodView } from '../../../src/domain/pod.ts';
+import type { RegistrationView } from '../../../src/domain/service-registration.ts';
+import { UTC } from '../../../src/domain/timestamp.ts';
+import { type ClusterViews, clusterViews } from '../../../src/kubernetes/watch-cluster.ts';
+import { aPod, aRegistration, NINE, someDefaults } from '../../support/builders.ts';
+import { BUCKET } from './messages.ts';
+
+let views: ClusterViews;
+
+beforeEach(() => {
+  const log = { debug() {}, info() {}, warn() {}, error() {} };
+  views = clusterViews({ annotationPrefix: 'rollcall.dev', defaults: someDefaults, log }, (_resource, _trim, view) => {
+    const source = view.addSource();
+    source.synced = true;
+    source.prove(Number.MAX_VALUE);
+  });
+});
+
+const show = <T extends ViewObject>(view: View<T>, ...objects: readonly T[]): void => {
+  const source = view.addSource();
+  source.synced = true;
+  source.prove(Number.MAX_VALUE);
+  for (const object of objects) source.put(object);
+};
+
+const play = <T>(
+  pods: readonly PodView[],
+  registrations: readonly RegistrationView[],
+  look: (rehearsal: Rehearsal) => T,
+  quotas: { readonly instances?: number } = {},
+) => {
+  show(views.pods, ...pods);
+  show(views.registrations, ...registrations);
+  const settings = {
+    bucket: BUCKET,
+    operatorId: 'my-cluster',
+    replicaId: 'rehearsal',
+    offset: UTC,
+    defaults: someDefaults,
+    nameClaims: 'FirstCome' as const,
+    quotas,
+    maxHoldMs: 0,
+  };
+  const signal = new AbortController().signal;
+  return rehearse({ views, registry: undefined, report: undefined, clockOffsetMs: 0, settings, signal }, look);
+};
+
+describe('rehearse', () => {
+  test('plans a key per Ready pod, and writes the status that the operator would write', async () => {
+    const pods = [
+      aPod(),
+      aPod({ name: 'trading-2', uid: 'aaaabbbb-0000', key: aPod({ name: 'trading-2' }).key, ready: false }),
+    ];
+    await play(pods, [aRegistration()], (rehearsal) => {
+      const keys = plannedKeys(BUCKET, rehearsal);
+      expect(keys).toMatchObject([
+        {
+          key: 'service-instances.trading-service.trading-service-6f1d2c3b',
+          action: 'create',
+          pod: 'trading/trading-1',
+          value: { serviceName: 'trading-service', status: 'ACTIVE', version: '1.4.2' },
+        },
+      ]);
+      expect([...rehearsal.cluster.statuses.keys()]).toEqual(['trading/trading-service']);
+      expect(rehearsal.events.map(({ reason }) => reason)).toContain('Registered');
+    });
+  });
+
+  test('makes the resource that annotations ask for, in the play', async () => {
+    const pod = aPod({ annotations: { register: 'true' }, labels: { 'app.kubernetes.io/name': 'quotes' } });
+    await play([pod], [], (rehearsal) => {
+      expect([...rehearsal.cluster.applied.keys()]).toEqual(['trading/quotes']);
+      expect(plannedKeys(BUCKET, rehearsal).map(({ action }) => action)).toEqual(['create']);
+      const draft = draftOf(pod, rehearsal, 'rollcall.dev');
+      const bucket = { kind: 'unreachable', problem: 'no NATS' } as const;
+      const explained = explanationOf(draft, bucket, new Map(), 'my-cluster');
+      expect(explained).toMatchObject({ registered: false, decidedBy: 'RegistrationMade' });
+    });
+  });
+
+  test('knows who may use a name, of what was there before it began', async () => {
+    const theirs = aRegistration({ namespace: 'elsewhere', createdAtMs: NINE - 1_000 });
+    await play([aPod()], [aRegistration(), theirs], (rehearsal) => {
+      expect(plannedKeys(BUCKET, rehearsal)).toEqual([]);
+      const explained = explanationOf(
+        draftOf(aPod(), rehearsal, 'rollcall.dev'),
+        { kind: 'unreachable', problem: 'no NATS' },
+        new Map(),
+        'my-cluster',
+      );
+      expect(explained).toMatchObject({ registered: false, decidedBy: 'NameGranted' });
+      expect(explained.because).toContain('elsewhere');
+    });
+  });
+
+  test('tells a pod that is over the quota from those within', async () => {
+    const older = aPod({
+      name: 'trading-0',
+      key: aPod({ name: 'trading-0' }).key,
+      uid: 'aaaabbbb-0000',
+      createdAtMs: NINE - 1,
+    });
+    const quotas = { instances: 1 };
+    await play(
+      [aPod(), older],
+      [aRegistration()],
+      (rehearsal) => {
+        expect(plannedKeys(BUCKET, rehearsal).map(({ pod }) => pod)).toEqual(['trading/trading-0']);
+        const bucket = { kind: 'unreachable', problem: 'no NATS' } as const;
+        const explained = explanationOf(draftOf(aPod(), rehearsal, 'rollcall.dev'), bucket, new Map(), 'my-cluster');
+        expect(explained).toMatchObject({ registered: false, decidedBy: 'WithinQuota' });
+      },
+      quotas,
+    );
+  });
+
+  test('ends with nothing to do, too', async () => {
+    expect(await play([], [], ({ writes }) => writes.size)).toBe(0);
+  });
+});
