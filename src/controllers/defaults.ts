@@ -2,7 +2,12 @@
 // over the installation's settings. Of an annotation that is wrong the last good value stays. It is remembered here and
 // nowhere else: after a restart the next layer counts until the annotation is put right.
 
-import { type Annotations, readSpecAnnotations } from '../domain/annotations.ts';
+import {
+  type AnnotationProblem,
+  type Annotations,
+  readSpecAnnotations,
+  withoutPodFields,
+} from '../domain/annotations.ts';
 import type { SpecDefaults } from '../domain/crd-schema.ts';
 import { clusterKey, type NamespaceView } from '../domain/namespace.ts';
 import { DEFAULTS_ANNOTATION, readNamespaceDefaults } from '../domain/namespace-defaults.ts';
@@ -20,6 +25,9 @@ type Answer<Source> = {
   readonly defaults: Defaults;
   readonly problem?: string;
 };
+
+/** Of a pod that speaks for itself; nobody else tells what is wrong with it. */
+export type PodLayer = { readonly defaults: Defaults; readonly problems: readonly AnnotationProblem[] };
 
 export class LayeredDefaults {
   readonly installation: Defaults;
@@ -62,10 +70,11 @@ export class LayeredDefaults {
    * Likewise of a pod that no workload we read controls: it carries the annotations of whatever made it. Nothing of it is
    * remembered, for there may be very many.
    */
-  ofPod({ annotations, namespace }: PodView): Defaults | undefined {
+  ofPod({ annotations, namespace }: PodView): PodLayer | undefined {
     if (!says(annotations, POD_FIELDS)) return undefined;
     const under = this.ofNamespace(namespace);
-    return { ...under, ...readSpecAnnotations(annotations, under).spec };
+    const { spec, problems } = readSpecAnnotations(withoutPodFields(annotations), under);
+    return { defaults: { ...under, ...spec }, problems };
   }
 
   forget(workload: WorkloadView): void {

@@ -7,11 +7,10 @@ import { leftOutBy } from '../domain/left-out.ts';
 import type { ObjectKey, PodView } from '../domain/pod.ts';
 import type { HeartbeatOffset } from '../domain/service-instance.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
-import type { Defaults } from '../domain/settings.ts';
 import type { WorkloadView } from '../domain/workload.ts';
 import type { InstanceTable } from '../table/instance-table.ts';
 import type { Claims } from './claims.ts';
-import type { LayeredDefaults } from './defaults.ts';
+import type { LayeredDefaults, PodLayer } from './defaults.ts';
 import type { Duplicates } from './duplicates.ts';
 import type { InstanceQuotas } from './instance-quotas.ts';
 import { isPending, type Views, workloadOf } from './views.ts';
@@ -51,11 +50,11 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
   const workload = workloadOf(views, pod);
   const registrations = context.registrationsOf(pod.namespace);
   const workloadName = workload?.name ?? pod.controller?.name;
-  const workloadDefaults = workloadDefaultsOf(context, pod, workload);
+  const layer = layerOf(context, pod, workload);
   const decision = decide(pod, registrations, {
     offset: context.offset,
     ...(workloadName === undefined ? {} : { workloadName }),
-    ...(workloadDefaults === undefined ? {} : { workloadDefaults }),
+    ...(layer === undefined ? {} : { workloadDefaults: layer.defaults }),
     registryName: (serviceName) => claims.registryName(pod.namespace, serviceName),
     holds: (registration) => table.holds(key, registration),
     ...(context.trace === undefined ? {} : { trace: context.trace }),
@@ -71,19 +70,33 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
       pod,
       decision.wishes.flatMap((wish) => (wishes.includes(wish) ? [] : wish.serviceName)),
     );
-  if (decision.problems.length > 0) context.onProblems(pod, decision.problems);
+  const problems = [...decision.problems, ...layerProblems(layer, registrations, wishes)];
+  if (problems.length > 0) context.onProblems(pod, problems);
   const selectedFor = decision.wishes.map(({ serviceName }) => serviceName);
   const person = leftOutBy(pod, workload, registrations, selectedFor);
   if (person !== undefined) context.onLeftOut(pod, person);
 };
 
-const workloadDefaultsOf = (
+/** What the pod's workload says; or the pod itself, where nothing that we read controls it. */
+const layerOf = (
   { views, defaults }: PodReconcilerContext,
   pod: PodView,
   workload: WorkloadView | undefined,
-): Defaults | undefined => {
-  if (workload !== undefined) return defaults.ofWorkload(workload);
-  return isPending(views, pod) ? undefined : defaults.ofPod(pod);
+): PodLayer | undefined => {
+  if (workload === undefined) return isPending(views, pod) ? undefined : defaults.ofPod(pod);
+  const ofWorkload = defaults.ofWorkload(workload);
+  return ofWorkload === undefined ? undefined : { defaults: ofWorkload, problems: [] };
+};
+
+/** They count for resources by hand; with owned ones their plan tells them. */
+const layerProblems = (
+  layer: PodLayer | undefined,
+  registrations: readonly RegistrationView[],
+  wishes: readonly Wish[],
+): PodLayer['problems'] => {
+  if (layer === undefined || layer.problems.length === 0) return [];
+  const counts = registrations.some(({ owned, key }) => !owned && wishes.some((wish) => wish.registration === key));
+  return counts ? layer.problems : [];
 };
 
 /** The wishes that are within the namespace's quota. */

@@ -125,6 +125,9 @@ export const readSpecAnnotations = (
   return { spec, problems };
 };
 
+/** Those that are not each pod's own word, which overrides everything. */
+export const withoutPodFields = ({ version: _v, port: _p, metadata: _m, ...rest }: Annotations): Annotations => rest;
+
 /** What a pod's own annotations override, whichever registration selects it. The version is `resolveVersion`'s. */
 export type PodOverrides = {
   readonly register: RegisterWish;

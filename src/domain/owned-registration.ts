@@ -4,12 +4,12 @@
 
 import {
   type AnnotationProblem,
-  type Annotations,
   annotatedServiceName,
   readRegister,
   readSpecAnnotations,
   registerProblem,
   serviceNameProblem,
+  withoutPodFields,
 } from './annotations.ts';
 import { type ServiceRegistrationSpec, specSchema } from './crd-schema.ts';
 import { hashHex } from './hash.ts';
@@ -192,8 +192,6 @@ const specSelector = ({
         })),
       }),
 });
-
-const withoutPodFields = ({ version: _v, port: _p, metadata: _m, ...rest }: Annotations): Annotations => rest;
 
 const byAge = (a: PodView, b: PodView): number => a.createdAtMs - b.createdAtMs || (a.uid < b.uid ? -1 : 1);
 

@@ -343,14 +343,20 @@ describe.concurrent('what is registered, as what', () => {
       await stage.untilCondition('sourced', name, 'Degraded', 'VersionNormalised');
       await stage.untilEvent('sourced', `ServiceRegistration/${name}`, 'VersionNormalised');
     }
+    // A pod of no workload says of itself what a workload's annotations would, and hears what is wrong with it.
+    const bare = `${podsPath('sourced')}/sourced`;
+    await annotate(bare, { 'rollcall.dev/ttl': '9', 'rollcall.dev/when-not-ready': 'delete' });
+    await untilWritten(pod, 'with 9 s', (one) => ttlOf(one) === 9);
+    const { note } = await stage.untilEvent('sourced', 'Pod/sourced', 'InvalidAnnotation');
+    expect(note).toContain('when-not-ready must be');
     // The pod's own word goes before all of them.
-    await annotate(`${podsPath('sourced')}/sourced`, { 'rollcall.dev/version': '4.0.0' });
+    await annotate(bare, { 'rollcall.dev/version': '4.0.0' });
     await untilWritten(
       pod,
       'by its own word',
       ({ value }) => value?.serviceName === 'by-label' && value.version === '4.0.0',
     );
-    await annotate(`${podsPath('sourced')}/sourced`, { 'rollcall.dev/register': 'false' });
+    await annotate(bare, { 'rollcall.dev/register': 'false' });
     await untilWritten(pod, 'out', ({ value }) => value?.serviceName === 'by-label' && value.status === 'UNHEALTHY');
     const listed = await stage.api.list(`${registrationsPath('sourced')}?fieldSelector=status.serviceName%3Dby-note`);
     expect(listed.map(({ metadata }) => metadata.name)).toEqual(['by-note']);

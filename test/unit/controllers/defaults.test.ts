@@ -92,7 +92,10 @@ describe('a workload', () => {
   });
 });
 
-test('a pod of no workload speaks for itself, but for what is its own word anyway', () => {
-  expect(layers.ofPod(aPod({ annotations: { ttl: '60' } }))).toMatchObject({ ttlSeconds: 60 });
+test('a pod of no workload speaks for itself, but for what is its own word anyway, and what is wrong is told', () => {
+  const annotations = { ttl: '60', 'when-not-ready': 'delete', port: 'http' };
+  const layer = layers.ofPod(aPod({ annotations }));
+  expect(layer?.defaults).toEqual({ ...someDefaults, ttlSeconds: 60 });
+  expect(layer?.problems.map(({ annotation }) => annotation)).toEqual(['when-not-ready']);
   expect(layers.ofPod(aPod({ annotations: { register: 'true', version: '2.0.0', port: 'http' } }))).toBeUndefined();
 });
