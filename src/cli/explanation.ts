@@ -169,10 +169,7 @@ const readyCondition = (status: ReturnType<typeof asObject>) =>
 
 /** Resources that the operator does not even ask, because they may not use their names: their status says why. */
 const DENIED = {
-  NameDenied: [
-    'NameGranted',
-    'kubectl get servicenamepolicies says which names are granted to whom; docs/names-and-tenants.md.',
-  ],
+  NameDenied: ['NameGranted', 'kubectl get servicenamepolicies says which names are granted to whom; docs/names.md.'],
   QuotaExceeded: ['WithinQuota', QUOTA_ADVICE],
   InvalidSpec: ['SpecValid', 'kubectl edit the resource.'],
 } as const;

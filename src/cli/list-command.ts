@@ -6,7 +6,7 @@ import { type Format, type Io, printData } from './command.ts';
 import { watchRegistry } from './list-watch.ts';
 import { withRegistry } from './open-registry.ts';
 import { nothing, readClocks, readEntries } from './read-registry.ts';
-import { byKey, dataOf, tableLineOf } from './registry-entry.ts';
+import { byKey, dataOf, onePerInstance, tableLineOf } from './registry-entry.ts';
 import { tableLines } from './registry-table.ts';
 import { plural } from './text.ts';
 
@@ -38,7 +38,7 @@ export const runList = (config: Config, options: ListOptions, io: Io): Promise<n
     } else if (shown.length === 0) {
       io.print(`${nothing(service, config.bucket)}\n`);
     } else {
-      const lines = shown.map((entry) => tableLineOf(entry, clocks));
+      const lines = onePerInstance(shown).map((entry) => tableLineOf(entry, clocks));
       io.print(`${tableLines(lines, io.terminal?.columns ?? PLAIN_WIDTH).join('\n')}\n`);
     }
     if (unreadable.length > 0) {

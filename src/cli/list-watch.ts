@@ -2,13 +2,14 @@
 // be searched, counted and kept.
 
 import { systemClock } from '../clock.ts';
+import { parseInstanceKey } from '../domain/names.ts';
 import { formatTimestamp, UTC } from '../domain/timestamp.ts';
 import type { NatsRegistry } from '../nats/registry.ts';
 import { type Format, type Io, printData } from './command.ts';
 import { Frame } from './frame.ts';
 import { nothing } from './read-registry.ts';
 import { type RegistryChange, RegistryChanges } from './registry-changes.ts';
-import { type Clocks, dataOf, ownerText, tableLineOf } from './registry-entry.ts';
+import { type Clocks, dataOf, onePerInstance, ownerText, tableLineOf } from './registry-entry.ts';
 import { countsOf, tableLines } from './registry-table.ts';
 import { paint } from './text.ts';
 
@@ -62,7 +63,7 @@ const frameLines = (
 ): readonly string[] => {
   const gone = changes.goneSince(clocks.serverWallMs - SHOW_GONE_MS);
   const lines = [
-    ...changes.entries().map((entry) => tableLineOf(entry, clocks)),
+    ...onePerInstance(changes.entries()).map((entry) => tableLineOf(entry, clocks)),
     ...gone.map(({ entry, how }) => tableLineOf(entry, clocks, how)),
   ].toSorted((a, b) => compare(a.serviceName, b.serviceName) || compare(a.instanceId, b.instanceId));
   const table = lines.length === 0 ? [nothing(service, bucket)] : tableLines(lines, width);
@@ -96,5 +97,7 @@ export const changeText = ({ event, entry }: RegistryChange, clocks: Clocks, for
   const words = [at, event.padEnd(8), `${entry.serviceName}/${entry.instanceId}`];
   if (event === 'ADDED' || event === 'MODIFIED') words.push(entry.status, entry.content.version, ttl);
   words.push(ownerText(entry.owner));
+  // An instance can have two keys, and each has a life of its own.
+  if (parseInstanceKey(entry.key)?.form !== 'Dotted') words.push(entry.key);
   return `${words.join('  ')}\n`;
 };

@@ -113,3 +113,16 @@ export const dataOf = (entry: RegistryEntry, clocks: Clocks) => ({
 });
 
 export const byKey = (a: RegistryEntry, b: RegistryEntry): number => (a.key < b.key ? -1 : a.key > b.key ? 1 : 0);
+
+/**
+ * One key for each instance, the dotted one where there are two (key layout `Underscore`): `entries` in the order of
+ * their keys.
+ */
+export const onePerInstance = (entries: readonly RegistryEntry[]): readonly RegistryEntry[] => {
+  const shown = new Map<string, RegistryEntry>();
+  for (const entry of entries) {
+    const instance = `${entry.serviceName}/${entry.instanceId}`;
+    if (!shown.has(instance)) shown.set(instance, entry);
+  }
+  return [...shown.values()];
+};

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { changeText } from '../../../src/cli/list-watch.ts';
 import { type RegistryChange, RegistryChanges } from '../../../src/cli/registry-changes.ts';
-import { dataOf, type RegistryEntry, readEntry, tableLineOf } from '../../../src/cli/registry-entry.ts';
+import { dataOf, onePerInstance, type RegistryEntry, readEntry, tableLineOf } from '../../../src/cli/registry-entry.ts';
 import { tableLines } from '../../../src/cli/registry-table.ts';
 import { NINE } from '../../support/builders.ts';
 import { aMessage, BUCKET, KEY, type MessageOptions } from './messages.ts';
@@ -75,6 +75,16 @@ describe('the table', () => {
     const entry = anEntry({ value: { version: '1.0\u001b[2J' } });
     expect(tableLines([tableLineOf(entry, at(0))], 200).join('\n')).not.toContain('\u001b[2J');
   });
+});
+
+test('an instance with two keys is one line of the table, the dotted one', () => {
+  const underscore = 'service-instances_trading-service_trading-service-6f1d2c3b';
+  const both = [anEntry(), { ...anEntry(), key: underscore }];
+  expect(onePerInstance(both).map(({ key }) => key)).toEqual([KEY]);
+  expect(onePerInstance(both.slice(1)).map(({ key }) => key)).toEqual([underscore]);
+  expect(changeText({ event: 'ADDED', entry: { ...anEntry(), key: underscore } }, at(0), 'table')).toContain(
+    underscore,
+  );
 });
 
 describe('changes', () => {
