@@ -1,24 +1,30 @@
 // Rollcall in a bucket that others use as well: what is not ours is never written, what others take is not fought over,
 // and what is removed comes back. Strangers use the ordinary KV client.
 
-import { jetstreamManager } from '@nats-io/jetstream';
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
 import { type KV, Kvm } from '@nats-io/kv';
+import { headers } from '@nats-io/transport-node';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
 import type { OperatorProcess } from '../../support/operator-process.ts';
 import type { Sighting, StreamObserver } from '../../support/stream-observer.ts';
 import { breaches, lapses } from '../../support/stream-verdicts.ts';
-import { createPod, createRegistration, createWorkload, untilReadyPods } from './objects.ts';
+import { createPod, createRegistration, createWorkload, deletePod, type Pod, untilReadyPods } from './objects.ts';
 import { BUCKET, registrationsPath, START_MS, Stage } from './stage.ts';
 
 const INTERVAL_MS = 10_000;
 const NAMESPACE = 'shared';
+/** Of another installation on the same bucket. */
+const NEIGHBOURS = 'neighbours';
 /** What other generations of the SDK keep in the bucket. */
 const STRANGERS = [
   'trading-service',
   'sticky-active.trading-service.default',
   'election-state_x',
   'service-instances.other-service.self-1',
+  'service-instances_other-service_self-1',
+  'service-instances__other-service__self-1',
+  'service-instances_',
 ];
 const FOREIGN = '{"serviceName":"foreign","status":"ACTIVE"}';
 
@@ -26,14 +32,18 @@ let stage: Stage;
 let observer: StreamObserver;
 let operator: OperatorProcess;
 let kv: KV;
+let rivalWrites: Promise<readonly number[]>;
 
 beforeAll(async () => {
   stage = await Stage.open();
-  operator = await stage.startOperator({ await: 'readyz' });
+  operator = await stage.startOperator({ await: 'readyz', args: [`--exclude-namespace=${NEIGHBOURS}`] });
   observer = await stage.observe();
   kv = await new Kvm(observer.connection).open(BUCKET);
   for (const key of STRANGERS) await kv.put(key, FOREIGN);
   await stage.cluster.createNamespace(NAMESPACE);
+  rivalWrites = rivalry();
+  // Awaited by a test of its own, which an earlier failure may keep from running.
+  rivalWrites.catch(() => undefined);
   await createWorkload(stage.api, NAMESPACE, 'plain-service', { replicas: 3 });
   await untilReadyPods(stage.api, NAMESPACE, 'plain-service', 3);
   await waitFor('the plain keys', () => observer.ofService('plain-service').length === 3);
@@ -42,6 +52,8 @@ beforeAll(async () => {
 afterAll(() => stage?.close());
 
 const isOurs = ({ headers }: Sighting): boolean => headers['Rollcall-Owner'] !== undefined;
+const history = (key: string, from = 0) =>
+  observer.messages.slice(from).filter((sighting) => sighting.key === key && sighting.operation === 'PUT');
 const oursOf = (key: string, from = 0) =>
   observer.messages.slice(from).filter((sighting) => sighting.key === key && isOurs(sighting));
 const untilOurs = (key: string, from: number, deadlineMs: number) =>
@@ -50,16 +62,44 @@ const untilOurs = (key: string, from: number, deadlineMs: number) =>
     deadlineMs,
   });
 /** A pod whose key is known before it exists. */
-const aNamedPod = async (name: string) => {
-  await createPod(stage.api, NAMESPACE, name, { labels: { app: name } });
+const aNamedPod = async (name: string, namespace = NAMESPACE) => {
+  await createPod(stage.api, namespace, name, { labels: { app: name } });
   return `service-instances.${name}.${name}`;
 };
-const named = (name: string, spec: object = {}) =>
-  createRegistration(stage.api, NAMESPACE, name, {
+/** As a client does that sets a TTL of its own. */
+const putWithTtl = async (key: string, ttlSeconds: number) => {
+  const options = headers();
+  options.set('Nats-TTL', `${ttlSeconds}s`);
+  await jetstream(observer.connection).publish(`$KV.${BUCKET}.${key}`, FOREIGN, { headers: options });
+};
+const named = (name: string, spec: object = {}, namespace = NAMESPACE) =>
+  createRegistration(stage.api, namespace, name, {
     selector: { matchLabels: { app: name } },
     instanceId: 'PodName',
     ...spec,
   });
+
+/** Takes a key each time that it is ours, for 4 s; returns when four writes of ours were stored, with an interval of 1 s. */
+const rivalry = async (): Promise<readonly number[]> => {
+  await named('rival-service', { ttlSeconds: 6, refreshIntervalSeconds: 1 });
+  const key = await aNamedPod('rival-service');
+  const written: number[] = [];
+  let next = 0;
+  // Four of our writes: the first, one interval after the rival lets go, four and sixteen of them.
+  while (written.length < 4) {
+    const { seq, storedAtMs } = await observer.until(
+      `write ${written.length + 1} of ours`,
+      (seen) => seen.seq > next && seen.key === key && isOurs(seen),
+      { deadlineMs: 60_000 },
+    );
+    written.push(storedAtMs);
+    await putWithTtl(key, 4);
+    // What we may have written before that arrived is no answer to it.
+    next = (await observer.until('the rival', (seen) => seen.seq > seq && seen.body === FOREIGN && seen.key === key))
+      .seq;
+  }
+  return written;
+};
 
 test('a key that somebody else holds is left alone and named; removed, it is ours within an interval + 2 s', async () => {
   const key = 'service-instances.held-service.held-service';
@@ -82,22 +122,79 @@ test('a key that somebody else holds is left alone and named; removed, it is our
   await stage.untilCondition(NAMESPACE, 'held-service', 'Ready', 'Registered');
 }, 60_000);
 
+test('a key that somebody else holds for a while is ours within an interval + 2 s after its lapse', async () => {
+  const key = 'service-instances.leased-service.leased-service';
+  await putWithTtl(key, 5);
+  const from = observer.mark();
+  await named('leased-service', { ttlSeconds: 9, refreshIntervalSeconds: 3 });
+  await aNamedPod('leased-service');
+  await stage.untilCondition(NAMESPACE, 'leased-service', 'Conflict', 'HeldByAnother');
+  const lapsed = await observer.until('its lapse', (seen) => seen.key === key && seen.operation === 'MaxAge', { from });
+  const ours = await untilOurs(key, from, 15_000);
+  expect(ours.seq).toBeGreaterThan(lapsed.seq);
+  expect(ours.storedAtMs - lapsed.storedAtMs).toBeLessThanOrEqual(3_000 + 2_000);
+  await stage.untilCondition(NAMESPACE, 'leased-service', 'Conflict', 'NoConflict');
+}, 60_000);
+
+test('two installations: each has its lock and its keys; of one that both want the second names the first', async () => {
+  await stage.cluster.createNamespace(NEIGHBOURS);
+  const quick = { ttlSeconds: 6, refreshIntervalSeconds: 2 };
+  await named('contested-service', quick);
+  const key = await aNamedPod('contested-service');
+  await stage.untilCondition(NAMESPACE, 'contested-service', 'Ready', 'Registered');
+  const from = observer.mark();
+  const neighbour = await stage.startOperator({
+    await: 'readyz',
+    args: ['--operator-id=neighbour', `--exclude-namespace=${NAMESPACE}`],
+  });
+  await named('contested-service', quick, NEIGHBOURS);
+  await aNamedPod('contested-service', NEIGHBOURS);
+  const told = await stage.untilCondition(NEIGHBOURS, 'contested-service', 'Conflict', 'HeldByAnother');
+  expect(told.message).toContain(key);
+  expect(told.message).toMatch(/held by installation [0-9a-f-]{36} for pod shared\/contested-service\./);
+  const locks = new Set(
+    observer.messages.slice(from).flatMap(({ subject }) => (subject.endsWith('.lock') ? subject : [])),
+  );
+  expect(locks.size).toBe(2);
+  const authors = () => new Set(history(key, from).map(({ headers: own }) => own['Rollcall-Owner']?.split('/')[0]));
+  expect(authors()).not.toContain('neighbour');
+  // The first lets go: its pod is gone, and the key lapses.
+  const pod = await stage.api.find<Pod>(`/api/v1/namespaces/${NAMESPACE}/pods/contested-service`);
+  if (pod === undefined) throw new Error('no pod');
+  await deletePod(stage.api, pod);
+  await waitFor('the neighbour to have it', () => authors().has('neighbour'), { deadlineMs: 30_000 });
+  await stage.untilCondition(NEIGHBOURS, 'contested-service', 'Ready', 'Registered');
+  await neighbour.process.kill('SIGTERM');
+  expect(neighbour.crashes()).toEqual([]);
+}, 120_000);
+
+test('a key that somebody takes again and again is left to him for longer each time', async () => {
+  // Since the beginning, beside the other tests.
+  const [first = 0, second = 0, third = 0, fourth = 0] = await rivalWrites;
+  expect(second - first).toBeGreaterThanOrEqual(4_000);
+  expect(third - second).toBeGreaterThanOrEqual(4_000);
+  expect(fourth - third).toBeGreaterThanOrEqual(16_000);
+  const told = await stage.untilCondition(NAMESPACE, 'rival-service', 'Conflict', 'HeldByAnother');
+  expect(told.message).toMatch(/taken from us \d+ times in a row/);
+}, 120_000);
+
 test('a key of ours that somebody overwrites is not fought over, until the resource says Adopt', async () => {
-  await named('taken-service');
+  const intervalMs = 3_000;
+  await named('taken-service', { ttlSeconds: 9, refreshIntervalSeconds: 3 });
   const key = await aNamedPod('taken-service');
   await untilOurs(key, 0, 10_000);
   await stage.untilCondition(NAMESPACE, 'taken-service', 'Ready', 'Registered');
   const from = observer.mark();
   await kv.put(key, FOREIGN);
-  const told = await stage.untilCondition(NAMESPACE, 'taken-service', 'Conflict', 'HeldByAnother', INTERVAL_MS + 5_000);
+  const told = await stage.untilCondition(NAMESPACE, 'taken-service', 'Conflict', 'HeldByAnother', intervalMs + 10_000);
   expect(told.message).toContain(key);
   // Two more intervals in which a stubborn operator would write again.
-  await new Promise((resolve) => setTimeout(resolve, 2 * INTERVAL_MS));
+  await new Promise((resolve) => setTimeout(resolve, 2 * intervalMs));
   expect(oursOf(key, from)).toEqual([]);
   expect((await kv.get(key))?.string()).toBe(FOREIGN);
   await stage.api.patch(`${registrationsPath(NAMESPACE)}/taken-service`, { spec: { onConflict: 'Adopt' } });
   const adopted = await untilOurs(key, from, 5_000);
-  expect(adopted.headers).toMatchObject({ 'Rollcall-Reason': 'Handover', 'Nats-TTL': '30' });
+  expect(adopted.headers).toMatchObject({ 'Rollcall-Reason': 'Handover', 'Nats-TTL': '9' });
   await stage.untilCondition(NAMESPACE, 'taken-service', 'Conflict', 'NoConflict');
 }, 90_000);
 
