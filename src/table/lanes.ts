@@ -1,6 +1,7 @@
-// Where rows wait for the writer: urgent writes and due refreshes, each oldest first, rows to be read, and the timing
-// wheel for everything that is not due yet. A row waits in one place at most. What it waits for is `nextStep`'s say.
+// Where rows wait for the writer: urgent writes, by turns of namespaces, and due refreshes, each oldest first, rows to be
+// read, and the timing wheel for everything that is not due yet. A row waits in one place at most. What it waits for is `nextStep`'s say.
 
+import { FairLane } from './fair-lane.ts';
 import { LinkedList } from './linked-list.ts';
 import { nextStep, type Row, type Step } from './row.ts';
 import { TimingWheel } from './timing-wheel.ts';
@@ -21,7 +22,7 @@ export type DueWrite = { readonly row: Row; readonly step: Extract<Step, { kind:
 
 export class Lanes {
   readonly #wheel: TimingWheel<Row>;
-  readonly #urgent = new LinkedList<Row>();
+  readonly #urgent = new FairLane();
   readonly #refresh = new LinkedList<Row>();
   readonly #reads = new LinkedList<Row>();
   readonly #onUrgent: () => void;
@@ -45,9 +46,9 @@ export class Lanes {
   place(row: Row, step: Step): void {
     switch (step.kind) {
       case 'write':
-        return this.#enlist(row, step.lane === 'urgent' ? this.#urgent : this.#refresh);
+        return step.lane === 'urgent' ? this.#hasten(row) : this.#enlist(row, this.#refresh);
       case 'purge':
-        return this.#enlist(row, this.#urgent);
+        return this.#hasten(row);
       case 'read':
         return this.#enlist(row, this.#reads);
       case 'wait':
@@ -60,7 +61,7 @@ export class Lanes {
   /** In front of those that wait for a write, if the row does. */
   toFront(row: Row): void {
     const { list } = row;
-    if (list === this.#urgent || list === this.#refresh) list.unshift(row);
+    if (list === this.#refresh || this.#urgent.has(row)) list?.unshift(row);
   }
 
   putOff(row: Row, untilMs: number): void {
@@ -109,6 +110,12 @@ export class Lanes {
     return { urgent: this.#urgent.size, refresh: this.#refresh.size };
   }
 
+  #hasten(row: Row): void {
+    if (this.#urgent.has(row)) return;
+    this.#urgent.push(row);
+    this.#onUrgent();
+  }
+
   #enlist(row: Row, lane: LinkedList<Row>): void {
     if (row.list === lane) return;
     lane.push(row);
@@ -116,7 +123,7 @@ export class Lanes {
   }
 
   #take(
-    lane: LinkedList<Row>,
+    lane: { shift(): Row | undefined },
     limit: number,
     nowMs: number,
     writes: DueWrite[],

@@ -130,6 +130,23 @@ describe('on the leader', () => {
     expect(podsOf(take())).toEqual(['a Registered', 'b Registered', 'c Registered', 'd Registered']);
   });
 
+  test('namespaces take turns among what is urgent, each in its own order; what failed comes first in its own', () => {
+    const inNamespace = (namespace: string, name: string) => {
+      const uid = uidOf(`${namespace}${name}`);
+      table.setWishes(objectKey(namespace, name), uid, [aWish({ pod: { namespace, name, uid } })]);
+    };
+    for (let i = 0; i < 600; i += 1) inNamespace('loud', `l${i}`);
+    for (const name of ['q0', 'q1']) inNamespace('quiet', name);
+    const first = take(5);
+    expect(podsOf(first)).toEqual(['l0', 'q0', 'l1', 'q1', 'l2'].map((name) => `${name} Registered`));
+    inNamespace('calm', 'c0');
+    table.release(first);
+    expect(podsOf(take(6))).toEqual(['l0', 'c0', 'q0', 'l1', 'q1', 'l2'].map((name) => `${name} Registered`));
+    // Rows that leave by themselves leave no gap.
+    table.setWishes(objectKey('loud', 'l3'), undefined, []);
+    expect(podsOf(take(2))).toEqual(['l4 Registered', 'l5 Registered']);
+  });
+
   test('a row of an invalid registration keeps its wish, and follows its pod', () => {
     wish('a');
     acknowledge(take());
