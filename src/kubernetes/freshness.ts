@@ -13,8 +13,9 @@
 // The short watch takes no notice of a selector that only leaves out namespaces: events of those say as well how far the
 // server has come. (Where it must be filtered, a server that has just left out an event sends no bookmark for it.)
 //
-// API servers before 1.34 may send no bookmark here, as a limited read does not move their watch cache. So silence to
-// the end of the short watch counts as proof until the server has shown once that it does send one.
+// API servers before 1.34 may send no bookmark here, as a limited read does not move their watch cache. So until the
+// server has shown once that it does send one, silence to the end of the short watch counts as proof as well, but not for
+// long: a server that has lost its own watch is as silent.
 
 import type { Clock } from '../clock.ts';
 import { ApiError, type ApiTransport, type Query, successful, textField } from './api-transport.ts';
@@ -29,6 +30,8 @@ export type Freshness =
   | { readonly kind: 'behind'; readonly resourceVersion: string }
   /** The server answers, but its watches say nothing. */
   | { readonly kind: 'silent' }
+  /** Watches have said nothing for as long as that may be believed: only a list can tell. */
+  | { readonly kind: 'doubtful' }
   /** The server does not answer, or refuses. */
   | { readonly kind: 'unanswered'; readonly error: ApiError };
 
@@ -36,6 +39,7 @@ export type Freshness =
 const PROBE_TIMEOUT_SECONDS = 3;
 const PROBE_PATIENCE_MS = 5_000;
 const GET_TIMEOUT_MS = 4_000;
+const SILENCE_TRUSTED_MS = 40_000;
 
 export class FreshnessProbe {
   readonly #transport: ApiTransport;
@@ -44,6 +48,8 @@ export class FreshnessProbe {
   readonly #selectors: Query;
   readonly #excluded: ReadonlySet<string>;
   #bookmarksSeen = false;
+  /** Where the caller's stream stood when silence was first taken for proof, and when that was. */
+  #trusted: { readonly place: string; readonly sinceMs: number } | undefined;
 
   constructor(options: { transport: ApiTransport; clock: Clock; path: string; selectors: Query }) {
     this.#transport = options.transport;
@@ -122,9 +128,10 @@ export class FreshnessProbe {
 
   #judgeSilence(asOfMs: number, from: string, livedMs: number): Freshness {
     const livedToItsEnd = livedMs >= (PROBE_TIMEOUT_SECONDS - 0.5) * 1_000 && livedMs < PROBE_PATIENCE_MS;
-    return livedToItsEnd && !this.#bookmarksSeen
-      ? { kind: 'proven', asOfMs, resourceVersion: from }
-      : { kind: 'silent' };
+    if (!livedToItsEnd || this.#bookmarksSeen) return { kind: 'silent' };
+    if (this.#trusted?.place !== from) this.#trusted = { place: from, sinceMs: asOfMs };
+    const trusts = asOfMs - this.#trusted.sinceMs < SILENCE_TRUSTED_MS;
+    return trusts ? { kind: 'proven', asOfMs, resourceVersion: from } : { kind: 'doubtful' };
   }
 }
 

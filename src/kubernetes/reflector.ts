@@ -280,11 +280,12 @@ class Reflector<T extends ViewObject> {
     this.#count('silentStreams');
     const silentMs = Math.round(clock.monotonicMs() - stream.lastByteAtMs);
     // Where nothing changes at all there are no bookmarks either, so quiet is no illness.
-    log[why === 'quiet' ? 'debug' : 'warn']({ path: resource.path, why, silentMs }, 'the watch is replaced');
-    if (why !== 'quiet') this.#told ??= why;
+    const isHealthy = why === 'quiet' || why === 'doubtful';
+    log[isHealthy ? 'debug' : 'warn']({ path: resource.path, why, silentMs }, 'the watch is replaced');
+    if (!isHealthy) this.#told ??= why;
     if (why === 'behind') this.#behindInARow++;
     // A stream that stays behind after it was replaced, watches that are silent altogether, and the brake need a list.
-    if (why === 'unconfirmed' || why === 'silent' || this.#behindInARow >= 2) {
+    if (why === 'unconfirmed' || why === 'silent' || why === 'doubtful' || this.#behindInARow >= 2) {
       this.#place = undefined;
       this.#listBy = 'pages';
     }

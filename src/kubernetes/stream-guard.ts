@@ -4,7 +4,7 @@
 import type { Clock } from '../clock.ts';
 import { CONFIRM_AFTER_MS } from '../domain/brake.ts';
 import type { Log } from '../log.ts';
-import type { FreshnessProbe } from './freshness.ts';
+import type { Freshness, FreshnessProbe } from './freshness.ts';
 import type { LinkedAbort } from './linked-abort.ts';
 import { reaches } from './resource-version.ts';
 
@@ -25,10 +25,11 @@ export const NAMESPACED_LIMITS: Partial<StreamLimits> = { silentMs: 10_000 };
 
 /**
  * `quiet`: no byte for too long. `behind`: another watch saw an event that this one does not bring. `silent`: no watch
- * says anything, though the server answers; do not trust a watch for the next list. `unconfirmed`: what the brake holds
+ * says anything, though the server answers; do not trust a watch for the next list. `doubtful`: they said nothing for
+ * longer than can be believed of a server that sends no bookmarks when asked. `unconfirmed`: what the brake holds
  * has been held for long enough that another list may decide.
  */
-export type GivenUp = 'quiet' | 'behind' | 'silent' | 'unconfirmed';
+export type GivenUp = 'quiet' | 'behind' | 'silent' | 'doubtful' | 'unconfirmed';
 
 export type GuardedStream = {
   readonly stop: LinkedAbort;
@@ -86,15 +87,18 @@ export async function guardStream(options: GuardOptions): Promise<void> {
     const verdict = await judge(options);
     if (signal.aborted) return;
     if (verdict === 'behind') return giveUp('behind');
+    if (verdict === 'doubtful') return giveUp('doubtful');
     if (verdict === 'proven') continue;
-    if (verdict !== 'silent') silentSinceMs = undefined;
-    else silentSinceMs ??= Math.max(source.lastProofAtMs, stream.lastByteAtMs);
-    if (silentSinceMs !== undefined && clock.monotonicMs() - silentSinceMs >= silentMs) return giveUp('silent');
+    // Not forgotten where a probe between two silent ones fails: a server that lost its own watch may also be slow.
+    if (verdict === 'silent') {
+      silentSinceMs ??= Math.max(source.lastProofAtMs, stream.lastByteAtMs);
+      if (clock.monotonicMs() - silentSinceMs >= silentMs) return giveUp('silent');
+    }
     await clock.sleep(PROBE_PAUSE_MS, signal);
   }
 }
 
-async function judge(options: GuardOptions): Promise<'proven' | 'behind' | 'silent' | 'unanswered'> {
+async function judge(options: GuardOptions): Promise<Freshness['kind']> {
   const { clock, log, path, probe, place, proven, count, signal } = options;
   count('probes');
   const freshness = await probe.probe(() => place() ?? '', signal);
@@ -107,7 +111,8 @@ async function judge(options: GuardOptions): Promise<'proven' | 'behind' | 'sile
       await clock.sleep(CATCH_UP_MS, signal);
       return reaches(place() ?? '', freshness.resourceVersion) ? 'proven' : 'behind';
     case 'silent':
-      return 'silent';
+    case 'doubtful':
+      return freshness.kind;
     case 'unanswered':
       if (signal.aborted) return 'unanswered';
       log.debug({ path, error: freshness.error.message }, 'no proof of freshness');

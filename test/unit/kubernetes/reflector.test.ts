@@ -574,6 +574,21 @@ describe('freshness', () => {
     await setup.clock.settle();
     expect(await greatestAgeMs(setup, 80_000)).toBeLessThan(10_000);
   });
+
+  test('but not for ever: when its watches are really silent, a list finds the dead pod within 60 s', async () => {
+    const setup = start({
+      before: ({ connection }) => {
+        connection.faults.noBookmarks = true;
+      },
+    });
+    busyCluster(setup);
+    setup.api.put('Pod', pod('dies'));
+    await setup.clock.advance(20_000);
+    setup.connection.faults.silenceWatches('pods');
+    setup.api.delete('Pod', 'default', 'dies');
+    await setup.clock.advance(60_000);
+    expect(setup.view.size).toBe(0);
+  });
 });
 
 test('everything ends at the signal, wherever it is', async () => {
