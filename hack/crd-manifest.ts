@@ -88,6 +88,7 @@ export const crdManifest = () => ({
           column('TTL', 'integer', '.status.effective.ttlSeconds', { description: 'Seconds.' }),
           column('Status', 'string', '.status.conditions[?(@.type=="Ready")].reason'),
           column('Age', 'date', '.metadata.creationTimestamp'),
+          column('Sticky', 'string', '.status.effective.stickyActiveGroup', { priority: 1 }),
           column('Layout', 'string', '.status.effective.keyLayout', { priority: 1 }),
           column('Message', 'string', '.status.conditions[?(@.type=="Ready")].message', { priority: 1 }),
         ],

@@ -62,5 +62,6 @@ function wishOf(index: number, intervalMs: number): Wish {
     },
     state: { kind: 'live' },
     podCreatedAtMs: 1_795_424_400_000,
+    readySinceMs: 1_795_424_400_000,
   };
 }

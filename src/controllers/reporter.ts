@@ -37,20 +37,30 @@ export class Reporter {
     const { row, wish } = write;
     if (!isShown(row)) return;
     if (wish.state.kind === 'live') {
-      if (row.observed.kind === 'ours' && row.observed.status !== 'UNHEALTHY') return;
+      if (row.observed.kind === 'ours' && row.observed.status !== 'UNHEALTHY') {
+        if (write.reason === 'RoleChange') this.#roleChanged(write);
+        return;
+      }
       const recovered = row.observed.kind === 'ours';
       this.#tell(
         row,
         'Normal',
         recovered ? 'Recovered' : 'Registered',
         'Register',
-        `${row.key} is ACTIVE, version ${wish.content.version}`,
+        `${row.key} is ${write.status}, version ${wish.content.version}`,
       );
       this.#versionNote(row, wish.versionNote);
       return;
     }
     const done = write.operation === 'PURGE' ? 'removed' : 'UNHEALTHY';
     this.#tell(row, 'Normal', 'Unhealthy', 'Deregister', `${row.key} is ${done}: ${wish.state.reason}`);
+  }
+
+  #roleChanged({ row, status, wish, active }: Write): void {
+    const group = wish.content.stickyActiveGroup;
+    const of = group === null ? ', of no sticky group' : ` of sticky group ${group}`;
+    const term = active === undefined ? '' : `, term ${active.term}`;
+    this.#tell(row, 'Normal', 'RoleChanged', 'Elect', `${row.key} is ${status}${of}${term}`);
   }
 
   /** Once per resource: all its pods mostly run the same version. */

@@ -3,7 +3,7 @@
 
 import { INTERVAL_SECONDS_MAX, type ServiceRegistrationSpec, TTL_SECONDS_MAX, TTL_SECONDS_MIN } from './crd-schema.ts';
 import { parseDuration } from './duration.ts';
-import { isServiceName, SERVICE_NAME_RULE } from './names.ts';
+import { GROUP_NAME_RULE, isGroupName, isServiceName, SERVICE_NAME_RULE } from './names.ts';
 import { DEFAULTS_ANNOTATION } from './namespace-defaults.ts';
 import type { PodView } from './pod.ts';
 import { parsePort } from './port.ts';
@@ -52,6 +52,10 @@ export const ANNOTATIONS: readonly { readonly name: string; readonly meaning: st
   { name: 'refresh-interval', meaning: 'How often a key is rewritten, in the same form; at most a third of the TTL.' },
   { name: 'instance-id', meaning: '`Generated` or `PodName`.' },
   { name: 'port', meaning: 'The name or number of a container port.' },
+  {
+    name: 'sticky-active-group',
+    meaning: 'The name of a group of which one pod at a time is `ACTIVE` and the other Ready ones are `STANDBY`.',
+  },
   { name: 'when-not-ready', meaning: '`MarkUnhealthy`, `Lapse` or `Remove`.' },
   { name: 'metadata', meaning: 'A JSON object of text, such as `{"team":"rates"}`.' },
 ];
@@ -111,6 +115,7 @@ export const readSpecAnnotations = (
     (text) => parseWord(text, ['MarkUnhealthy', 'Lapse', 'Remove']),
     lastGood.whenNotReady,
   );
+  const stickyActiveGroup = read('sticky-active-group', parseGroup, lastGood.stickyActiveGroup);
   const metadata = read('metadata', parseMetadata, lastGood.metadata);
   const spec: ServiceRegistrationSpec = {
     ...(ttlSeconds === undefined ? {} : { ttlSeconds }),
@@ -119,6 +124,7 @@ export const readSpecAnnotations = (
     ...(instanceId === undefined ? {} : { instanceId }),
     ...(versionValue === undefined ? {} : { version: { value: versionValue } }),
     ...(port === undefined ? {} : { port }),
+    ...(stickyActiveGroup === undefined ? {} : { stickyActiveGroup }),
     ...(metadata === undefined ? {} : { metadata }),
     ...(whenNotReady === undefined ? {} : { whenNotReady }),
   };
@@ -223,6 +229,9 @@ const parsePortText = (text: string): Parsed<string | number> => {
   const port = parsePort(text);
   return port === undefined ? bad('must be a number from 1 to 65535 or the name of a container port') : good(port);
 };
+
+const parseGroup = (text: string): Parsed<string> =>
+  isGroupName(text) ? good(text) : bad(`must be ${GROUP_NAME_RULE}`);
 
 const METADATA_FORM = 'must be a JSON object of text, such as {"team":"rates"}';
 // Escapes can make an allowed text longer than its limit, but not by more than this.

@@ -6,7 +6,7 @@
 
 import { z } from 'zod';
 import { statusSchema } from './crd-status-schema.ts';
-import { KEY_LAYOUTS } from './names.ts';
+import { GROUP_NAME_LENGTH_MAX, GROUP_NAME_PATTERN, GROUP_NAME_RULE, KEY_LAYOUTS } from './names.ts';
 import { isPortName, isPortNumber } from './port.ts';
 import { labelSelector, qualifiedName, rules, text } from './schema-parts.ts';
 import {
@@ -132,6 +132,15 @@ const specFields = z.object({
   }),
   version: version.optional(),
   port: port.optional(),
+  stickyActiveGroup: z
+    .string()
+    .regex(new RegExp(GROUP_NAME_PATTERN), `must be ${GROUP_NAME_RULE}`)
+    .max(GROUP_NAME_LENGTH_MAX)
+    .optional()
+    .meta({
+      description:
+        'A group of which one pod at a time is ACTIVE and the other Ready ones are STANDBY. Registrations of the same service that name the same group share it. Absent: no group, every Ready pod is ACTIVE.',
+    }),
   metadata: metadata.optional(),
   metadataFromLabels: metadataFromLabels.optional(),
   whenNotReady: z.enum(['MarkUnhealthy', 'Lapse', 'Remove']).optional().meta({

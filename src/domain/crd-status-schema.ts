@@ -18,6 +18,7 @@ const effective = z
     refreshIntervalSeconds: z.int(),
     keyLayout: z.enum(KEY_LAYOUTS),
     whenNotReady: z.enum(['MarkUnhealthy', 'Lapse', 'Remove']),
+    stickyActiveGroup: word(63).optional(),
   })
   .meta({ description: 'The settings in force, after all defaults.' });
 

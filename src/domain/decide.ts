@@ -218,13 +218,14 @@ const wishFor = (
     content: {
       serviceName,
       version,
-      stickyActiveGroup: null,
+      stickyActiveGroup: settings.stickyActiveGroup ?? null,
       metadata: withUserMetadata(reserved, pod, settings, overrides.metadata, problems),
     },
     ...(note === undefined ? {} : { versionNote: note }),
     state: stateOf(pod, settings),
     ...graceOf(pod, settings),
     podCreatedAtMs: pod.createdAtMs,
+    readySinceMs: pod.readyChangedAtMs ?? pod.createdAtMs,
   };
 };
 

@@ -8,6 +8,7 @@ export const EVENT_REASONS = {
   Conflict: "A key cannot be had: it is somebody else's, or another pod or resource has the better right to it.",
   VersionNormalised: 'A version was not of the form 1.4.2; the note says what was made of it.',
   InvalidAnnotation: 'An annotation says nothing that could be followed; the note says what would be right.',
+  RoleChanged: 'A key of a sticky group became ACTIVE or STANDBY.',
   NotSelected: 'A pod asks to be registered, or waits for it, and no resource selects it.',
   NameDenied:
     'A resource asks for a service name that its namespace may not use; the note names the policy or the holder.',

@@ -18,7 +18,7 @@ export type InstanceContent = {
   readonly serviceName: string;
   readonly version: string;
   readonly stickyActiveGroup: string | null;
-  /** In the order they are written; reserved keys first. */
+  /** In the order they are written; reserved keys first. Without `stickyTerm`, which is the role's. */
   readonly metadata: Readonly<Record<string, string | number>>;
 };
 
@@ -48,6 +48,8 @@ export type Wish = {
   readonly grace?: { readonly ms: number; readonly notReadySinceMs?: number };
   /** ms since the epoch; orders two pods that want the same instance id: the older has it. */
   readonly podCreatedAtMs: number;
+  /** ms since the epoch; of a sticky group the pod that has been Ready longest succeeds. Infinity: not known to be. */
+  readonly readySinceMs: number;
 };
 
 export type AwayReason = 'PodNotReady' | 'Terminating' | 'Suspended' | 'Deselected';

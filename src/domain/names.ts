@@ -46,6 +46,16 @@ const INSTANCE_ID_LENGTH_MAX = 100;
 
 export const isServiceName = (text: string): boolean => SERVICE_NAME_PATTERN.test(text) && !text.includes('--');
 
+/** Of a sticky group: the form of a label's value, but not empty. */
+export const GROUP_NAME_PATTERN = '^[A-Za-z0-9]([A-Za-z0-9_.-]{0,61}[A-Za-z0-9])?$';
+export const GROUP_NAME_LENGTH_MAX = 63;
+export const GROUP_NAME_RULE =
+  '1 to 63 letters, digits, hyphens, underscores and dots, beginning and ending with a letter or digit';
+
+const GROUP_NAME = new RegExp(GROUP_NAME_PATTERN);
+
+export const isGroupName = (text: string): boolean => GROUP_NAME.test(text);
+
 export const isInstanceId = (text: string): boolean => INSTANCE_ID_PATTERN.test(text);
 
 /**

@@ -48,7 +48,7 @@ export type InstanceReport = {
   readonly version?: string;
   readonly versionNote?: string;
   /** What counts for this one, which its workload may have a word in. Absent for a pod that another resource has. */
-  readonly inForce?: Pick<Wish, 'ttlMs' | 'intervalMs' | 'keyLayout' | 'whenNotReady'>;
+  readonly inForce?: Pick<Wish, 'ttlMs' | 'intervalMs' | 'keyLayout' | 'whenNotReady' | 'content'>;
   /** Wall ms of the last change of `status`. */
   readonly sinceMs: number;
 };
@@ -159,6 +159,7 @@ const effectiveOf = (settings: Settings, reports: readonly InstanceReport[]): Ef
     refreshIntervalSeconds: settings.refreshIntervalSeconds,
     keyLayout: settings.keyLayout,
     whenNotReady: settings.whenNotReady,
+    ...inGroup(settings.stickyActiveGroup),
   };
   if (first === undefined || settings.suspend || !others.every((other) => sameInForce(first, other))) return own;
   return {
@@ -167,8 +168,12 @@ const effectiveOf = (settings: Settings, reports: readonly InstanceReport[]): Ef
     refreshIntervalSeconds: first.intervalMs / 1_000,
     keyLayout: first.keyLayout,
     whenNotReady: first.whenNotReady,
+    ...inGroup(first.content.stickyActiveGroup),
   };
 };
+
+const inGroup = (group: unknown): Pick<Effective, 'stickyActiveGroup'> =>
+  typeof group === 'string' ? { stickyActiveGroup: group } : {};
 
 type InForce = NonNullable<InstanceReport['inForce']>;
 
@@ -176,7 +181,8 @@ const sameInForce = (a: InForce, b: InForce): boolean =>
   a.ttlMs === b.ttlMs &&
   a.intervalMs === b.intervalMs &&
   a.keyLayout === b.keyLayout &&
-  a.whenNotReady === b.whenNotReady;
+  a.whenNotReady === b.whenNotReady &&
+  a.content.stickyActiveGroup === b.content.stickyActiveGroup;
 
 /** What the bucket leaves of it. */
 const withMaxAge = (agreed: Effective, maxAgeSeconds: number): Effective =>
@@ -192,7 +198,13 @@ const storedEffective = (stored: ReturnType<typeof asObject>): Effective | undef
   if (typeof ttlSeconds !== 'number' || typeof refreshIntervalSeconds !== 'number') return undefined;
   if (!isKeyLayout(keyLayout)) return undefined;
   if (whenNotReady !== 'MarkUnhealthy' && whenNotReady !== 'Lapse' && whenNotReady !== 'Remove') return undefined;
-  return { ttlSeconds, refreshIntervalSeconds, keyLayout, whenNotReady };
+  return {
+    ttlSeconds,
+    refreshIntervalSeconds,
+    keyLayout,
+    whenNotReady,
+    ...inGroup(effective?.['stickyActiveGroup']),
+  };
 };
 
 const countsOf = (reports: readonly InstanceReport[]): Counts => {

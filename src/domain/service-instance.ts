@@ -2,6 +2,7 @@
 // refresh costs one concatenation; and the tolerant reading of a value that somebody stored.
 
 import type { InstanceContent, InstanceStatus } from './instance.ts';
+import { withStickyTerm } from './sticky.ts';
 
 export { instanceHeaders, ownerHeader, parseOwner } from './message-headers.ts';
 export { formatTimestamp, type Offset as HeartbeatOffset, parseOffset } from './timestamp.ts';
@@ -9,18 +10,22 @@ export { formatTimestamp, type Offset as HeartbeatOffset, parseOffset } from './
 /** `head + heartbeat + tail` is the JSON; the heartbeat is `formatTimestamp`'s text, which needs no escaping. */
 export type EncodedInstance = { readonly head: string; readonly tail: string };
 
-/** Exactly the contract's fields in the contract's order: one more makes the instance invisible to strict readers. */
+/**
+ * `stickyTerm`: of the ACTIVE one of a sticky group.
+ * Exactly the contract's fields in the contract's order: one more makes the instance invisible to strict readers.
+ */
 export const encodeInstance = (
   content: InstanceContent,
   instanceId: string,
   status: InstanceStatus,
+  stickyTerm?: number,
 ): EncodedInstance => ({
   head:
     `{"serviceName":${JSON.stringify(content.serviceName)},"instanceId":${JSON.stringify(instanceId)}` +
     `,"version":${JSON.stringify(content.version)},"status":"${status}","lastHeartbeat":"`,
   tail:
     `","stickyActiveGroup":${JSON.stringify(content.stickyActiveGroup)}` +
-    `,"metadata":${JSON.stringify(content.metadata)}}`,
+    `,"metadata":${JSON.stringify(stickyTerm === undefined ? content.metadata : withStickyTerm(content.metadata, stickyTerm))}}`,
 });
 
 export type StoredInstance = {

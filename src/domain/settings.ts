@@ -29,6 +29,8 @@ export type Settings = {
   readonly port?: string | number;
   readonly metadata: Readonly<Record<string, string>>;
   readonly metadataFromLabels: readonly string[];
+  /** Absent: no group. */
+  readonly stickyActiveGroup?: string;
   readonly whenNotReady: WhenNotReady;
   /** A pod that is Ready again within this was never away. */
   readonly notReadyGraceSeconds: number;

@@ -1,7 +1,7 @@
 // The rules for metadata that users add to a value: which keys, how long, how much in all. Shared by the resource and
 // the annotations; the fields Rollcall sets itself are `decide.ts`'s.
 
-/** Set by Rollcall alone. `stickyTerm` is a later version's, reserved from the start. */
+/** Set by Rollcall alone, in this order. */
 export const RESERVED_METADATA_KEYS: readonly string[] = [
   'start_time',
   'namespace',

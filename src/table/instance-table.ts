@@ -4,7 +4,7 @@
 // On a replica that does not lead, rows are kept but nothing is scheduled: the table is warm.
 
 import type { Clock } from '../clock.ts';
-import type { InstanceKey, Wish } from '../domain/instance.ts';
+import type { InstanceKey, InstanceStatus, Wish } from '../domain/instance.ts';
 import {
   formsOf,
   generatedInstanceId,
@@ -17,26 +17,32 @@ import {
 import { type ObjectKey, objectKey } from '../domain/pod.ts';
 import type { InstanceReport, Refusal } from '../domain/registration-status.ts';
 import { encodeInstance } from '../domain/service-instance.ts';
+import type { ActiveRole, GroupKey } from '../domain/sticky.ts';
 import type { Revision } from '../writer/registry.ts';
 import { BlockedWishes, isOlder } from './blocked-wishes.ts';
 import { begunGrace, graceEndsAtMs, graceOf, inForce, isGraceOver, wantedBy } from './grace.ts';
-import { type DueWrite, Lanes, TICK_MS } from './lanes.ts';
+import { inOrder, type Joined, type JoinedWrite, joinHandOvers, tornHandOvers } from './hand-over.ts';
+import { Lanes, TICK_MS } from './lanes.ts';
 import { Losses } from './losses.ts';
 import {
   type EncodedValue,
+  heldTerm,
   isShown,
   nextStep,
   type Observed,
+  promotes,
   type Row,
   reportOf,
   SETTLED,
   type Step,
   sameText,
+  statusOf,
   type Tenure,
   type WriteReason,
 } from './row.ts';
 import { RowIndex } from './row-index.ts';
 import { fractionOf, nextRefreshMs } from './spread.ts';
+import { groupOf, StickyGroups } from './sticky-groups.ts';
 
 export type Write = {
   readonly row: Row;
@@ -45,6 +51,13 @@ export type Write = {
   /** What the row wanted when it was taken; it may want something else by the time the batch is acknowledged. */
   readonly wish: Wish;
   readonly text: EncodedValue;
+  readonly status: InstanceStatus;
+  /** The key says ACTIVE for a sticky group by this write. */
+  readonly active: ActiveRole | undefined;
+  /** It did not before: the term of its role is the batch's. */
+  readonly promotes: boolean;
+  /** The sticky group whose hand-over this is a part of: it is stored whole or not at all. */
+  readonly handOver: GroupKey | undefined;
   readonly expectedRevision: Revision;
 };
 
@@ -63,11 +76,13 @@ export class InstanceTable {
   readonly #index = new RowIndex();
   readonly #lanes: Lanes;
   readonly #blocked = new BlockedWishes();
+  readonly #groups: StickyGroups;
   /** Rows read back from the stream for pods the view did not show, with the monotonic ms until they are held. */
   readonly #unseen = new Map<Row, number>();
   /** What the server will not have, and why. */
   readonly #refused = new Map<Row, Refusal>();
   readonly #losses = new Losses();
+  readonly #isRefused = (row: Row): boolean => this.#refused.has(row);
   #leading = false;
   /** Rows whose key is seen to be ours. */
   #ours = 0;
@@ -78,6 +93,7 @@ export class InstanceTable {
     this.#clock = clock;
     this.#listener = listener;
     this.#lanes = new Lanes(clock.monotonicMs(), () => listener.onUrgent());
+    this.#groups = new StickyGroups(clock, () => listener.onUrgent());
   }
 
   // ---- desired half: the reconcilers' ----
@@ -186,7 +202,7 @@ export class InstanceTable {
     const rows = [...this.#index.all()];
     for (const row of rows) {
       this.#see(row, observed(row));
-      if (row.observed.kind === 'ours' && row.observed.status === 'ACTIVE') row.wishedAtMs = SETTLED;
+      if (row.observed.kind === 'ours' && row.observed.status !== 'UNHEALTHY') row.wishedAtMs = SETTLED;
       row.inFlight = false;
       row.refreshDueMs = 0;
     }
@@ -227,11 +243,19 @@ export class InstanceTable {
    */
   take(limit: number, mayKeep: (row: Row) => boolean): Taken {
     const nowMs = this.#clock.monotonicMs();
+    this.#elect(nowMs);
     this.#lanes.advance(nowMs, (row) => this.#schedule(row, nowMs));
     const reads = this.#lanes.takeReads(limit);
     for (const row of reads) row.inFlight = true;
     const due = this.#lanes.takeWrites(limit, nowMs, mayKeep, (row) => this.#schedule(row, nowMs));
-    return { writes: this.#withBesides(due, nowMs, mayKeep).map(takeOff), reads };
+    return {
+      writes: this.#takeOff(
+        joinHandOvers(due, limit, nowMs, this.#groups, { mayKeep, isRefused: this.#isRefused }),
+        nowMs,
+        mayKeep,
+      ),
+      reads,
+    };
   }
 
   /** How many rows wait to be written now; of those whose time has come since `take` last looked nothing is said. */
@@ -242,8 +266,22 @@ export class InstanceTable {
   /** At most `limit` urgent writes and nothing else, for a last batch. */
   takeUrgent(limit: number): readonly Write[] {
     const nowMs = this.#clock.monotonicMs();
+    this.#elect(nowMs);
     const due = this.#lanes.takeUrgent(limit, nowMs, (row) => this.#schedule(row, nowMs));
-    return this.#withBesides(due, nowMs).map(takeOff);
+    const all = () => true;
+    return this.#takeOff(
+      joinHandOvers(due, limit, nowMs, this.#groups, { mayKeep: all, isRefused: this.#isRefused }),
+      nowMs,
+      all,
+    );
+  }
+
+  /** Without the hand-overs that are no longer whole, which are decided anew. */
+  withoutTorn(writes: readonly Write[]): readonly Write[] {
+    const torn = tornHandOvers(writes, this.#clock.monotonicMs(), this.#groups, this.#isRefused);
+    if (torn.length === 0) return writes;
+    this.release(torn);
+    return writes.filter((write) => !torn.includes(write));
   }
 
   /** Nothing is due and nothing under way; asks every row. */
@@ -286,7 +324,8 @@ export class InstanceTable {
         : {
             kind: 'ours',
             revision,
-            status: write.wish.state.kind === 'live' ? 'ACTIVE' : 'UNHEALTHY',
+            status: write.status,
+            active: write.active,
             podUid: write.wish.pod.uid,
             text: write.text,
             ttlMs: write.wish.ttlMs,
@@ -426,8 +465,11 @@ export class InstanceTable {
     const isOurs = observed.kind === 'ours';
     // A write may be acknowledged after its row has left.
     if (isOurs !== (row.observed.kind === 'ours') && this.#index.has(row)) this.#ours += isOurs ? 1 : -1;
+    const termBefore = heldTerm(row);
     row.observed = observed;
     if (observed.kind === 'ours') row.heartbeatMs = Math.max(row.heartbeatMs, observed.heartbeatMs);
+    if (heldTerm(row) !== termBefore) row.text = textOf(row);
+    if (this.#index.has(row)) this.#groups.note(row);
   }
 
   /** `contest`: a younger pod's key that is not written yet may be taken over. */
@@ -486,7 +528,9 @@ export class InstanceTable {
       grace,
       farewell: false,
       tenure: 'current',
-      text: textOf(inForce(wish, grace), instanceId),
+      group: groupOf(wish),
+      role: groupOf(wish) === undefined ? 'ACTIVE' : 'STANDBY',
+      text: NO_TEXT,
       observed,
       heartbeatMs: observed.kind === 'ours' ? observed.heartbeatMs : 0,
       wishedAtMs: this.#clock.monotonicMs(),
@@ -499,7 +543,9 @@ export class InstanceTable {
       next: undefined,
       dueMs: 0,
     };
+    row.text = textOf(row);
     this.#index.add(row);
+    this.#groups.note(row);
     if (observed.kind === 'ours') this.#ours += 1;
     if (form !== 'Dotted') this.#undotted += 1;
     this.#schedule(row);
@@ -532,7 +578,13 @@ export class InstanceTable {
     row.farewell = false;
     row.tenure = tenure;
     this.#unseen.delete(row);
-    const text = textOf(wish, row.instanceId);
+    const group = groupOf(wish);
+    if (row.group !== group) {
+      row.group = group;
+      row.role = group === undefined ? 'ACTIVE' : 'STANDBY';
+    }
+    this.#groups.note(row);
+    const text = textOf(row);
     row.text = sameText(text, row.text) ? row.text : text;
     this.#schedule(row, nowMs);
     this.#noteReport(row, nowMs);
@@ -549,7 +601,8 @@ export class InstanceTable {
     row.grace = undefined;
     if (row.wish.state.kind === 'live') row.wishedAtMs = this.#clock.monotonicMs();
     row.wish = wish;
-    row.text = textOf(wish, row.instanceId);
+    row.text = textOf(row);
+    this.#groups.note(row);
     this.#listener.onReport(wish.registration);
     this.#schedule(row);
   }
@@ -576,15 +629,41 @@ export class InstanceTable {
       this.endGrace(row);
       return;
     }
+    // The time in which the key is left to somebody else may be over.
+    if (row.yieldUntilMs > 0) this.#groups.note(row);
     const step = nextStep(row, nowMs);
     const isLast = row.farewell || row.tenure !== 'current';
-    const waitsForNothing = row.farewell || row.wish.state.kind === 'away';
+    // A key that says ACTIVE for a sticky group stands in its successor's way until it is gone.
+    const inTheWay = row.observed.kind === 'ours' && row.observed.active !== undefined;
+    const waitsForNothing = (row.farewell || row.wish.state.kind === 'away') && !inTheWay;
     if (isLast && (step.kind === 'rest' || (step.kind === 'wait' && waitsForNothing))) {
       this.#remove(row);
       return;
     }
     if (step.kind !== 'wait' || row.grace === undefined) this.#lanes.place(row, step);
     else this.#lanes.place(row, { ...step, untilMs: Math.min(step.untilMs, graceEndsAtMs(row.grace)) });
+  }
+
+  /** Whose role changed by what happened since is written as such. */
+  #elect(nowMs: number): void {
+    if (!this.#leading) return;
+    for (const row of this.#groups.elect()) {
+      row.text = textOf(row);
+      this.#schedule(row, nowMs);
+    }
+  }
+
+  /** The writes are under way from now on, with what their rows want at this moment. */
+  #takeOff({ writes, putBack, putOff }: Joined, nowMs: number, mayKeep: (row: Row) => boolean): readonly Write[] {
+    for (const row of putBack.toReversed()) {
+      this.#schedule(row, nowMs);
+      this.#lanes.toFront(row);
+    }
+    for (const row of putOff) this.#lanes.putOff(row, nowMs + HINDERED_MS);
+    for (const { row } of writes) this.#lanes.remove(row);
+    const complete = inOrder(this.#withBesides(writes, nowMs, mayKeep));
+    for (const { row } of complete) row.inFlight = true;
+    return complete.map(writeOf);
   }
 
   #noteReport(row: Row, nowMs = this.#clock.monotonicMs()): void {
@@ -622,14 +701,10 @@ export class InstanceTable {
   }
 
   /** Each write with those of the other keys of its instance: of all that stand, none is older than another. */
-  #withBesides(
-    due: readonly DueWrite[],
-    nowMs: number,
-    mayKeep: (row: Row) => boolean = () => true,
-  ): readonly DueWrite[] {
+  #withBesides(due: readonly JoinedWrite[], nowMs: number, mayKeep: (row: Row) => boolean): readonly JoinedWrite[] {
     if (this.#undotted === 0) return due;
     const waiting = new Map(due.map((write) => [write.row, write]));
-    const writes: DueWrite[] = [];
+    const writes: JoinedWrite[] = [];
     for (const write of due) {
       if (!waiting.delete(write.row)) continue;
       writes.push(write);
@@ -644,14 +719,14 @@ export class InstanceTable {
     return writes;
   }
 
-  #besideWrite(row: Row, nowMs: number, mayKeep: (row: Row) => boolean): DueWrite | undefined {
+  #besideWrite(row: Row, nowMs: number, mayKeep: (row: Row) => boolean): JoinedWrite | undefined {
     if (row.inFlight || this.#refused.has(row) || (row.wish.state.kind === 'live' && !mayKeep(row))) return undefined;
     const next = nextStep(row, nowMs);
     const isRefreshed = row.wish.state.kind === 'live' && row.observed.kind === 'ours' && row.tenure === 'current';
     const step = next.kind === 'wait' && isRefreshed ? REFRESH : next;
     if (step.kind !== 'write' && step.kind !== 'purge') return undefined;
     this.#lanes.remove(row);
-    return { row, step };
+    return { row, step, handOver: undefined };
   }
 
   /** The row goes; with the last one of an instance its id is free for whoever waited for it. */
@@ -670,6 +745,7 @@ export class InstanceTable {
     this.#unseen.delete(row);
     this.#refused.delete(row);
     this.#losses.forget(row);
+    this.#groups.note(row, false);
     if (!this.#index.has(row)) return;
     if (row.observed.kind === 'ours') this.#ours -= 1;
     if (row.form !== 'Dotted') this.#undotted -= 1;
@@ -677,6 +753,8 @@ export class InstanceTable {
   }
 }
 
+/** A hand-over that what stands in its way keeps from being written is thought of again so soon. */
+const HINDERED_MS = 1_000;
 const NOTHING: Observed = { kind: 'none', revision: 0 };
 const NO_ROWS: readonly Row[] = [];
 const REFRESH: Step = { kind: 'write', reason: 'Refresh', lane: 'refresh' };
@@ -690,6 +768,7 @@ const continues = (held: Wish, wish: Wish): boolean =>
 const readsTheSame = (a: Wish, b: Wish): boolean =>
   a.versionNote === b.versionNote &&
   a.content.version === b.content.version &&
+  a.content.stickyActiveGroup === b.content.stickyActiveGroup &&
   a.ttlMs === b.ttlMs &&
   a.intervalMs === b.intervalMs &&
   a.keyLayout === b.keyLayout &&
@@ -716,20 +795,30 @@ const stands = ({ observed, wish }: Row): boolean =>
 
 const BADNESS = { ACTIVE: 0, STANDBY: 0, UNHEALTHY: 1, Pending: 2, Conflict: 3 } as const;
 
-/** The row is under way from now on, with what it wants at this moment. */
-const takeOff = ({ row, step }: DueWrite): Write => {
-  row.inFlight = true;
+const writeOf = ({ row, step, handOver }: JoinedWrite): Write => {
+  const { group, wish, text } = row;
+  const status = statusOf(row);
+  const isActive = group !== undefined && status === 'ACTIVE' && step.kind === 'write';
   return {
     row,
     operation: step.kind === 'purge' ? 'PURGE' : 'PUT',
     reason: step.reason,
-    wish: row.wish,
-    text: row.text,
+    wish,
+    text,
+    status,
+    active: isActive ? { group, uid: wish.pod.uid, term: heldTerm(row) } : undefined,
+    promotes: promotes(row),
+    handOver,
     expectedRevision: revisionOf(row.observed),
   };
 };
 
 const revisionOf = (observed: Observed): Revision => (observed.kind === 'unknown' ? 0 : observed.revision);
 
-const textOf = (wish: Wish, instanceId: string): EncodedValue =>
-  encodeInstance(wish.content, instanceId, wish.state.kind === 'live' ? 'ACTIVE' : 'UNHEALTHY');
+const textOf = (row: Row): EncodedValue => {
+  const status = statusOf(row);
+  const term = status === 'ACTIVE' ? heldTerm(row) : 0;
+  return encodeInstance(row.wish.content, row.instanceId, status, term === 0 ? undefined : term);
+};
+
+const NO_TEXT: EncodedValue = { head: '', tail: '' };

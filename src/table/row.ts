@@ -5,6 +5,7 @@
 import type { InstanceKey, InstanceStatus, Wish } from '../domain/instance.ts';
 import { formsOf, type KeyForm } from '../domain/names.ts';
 import type { InstanceReport } from '../domain/registration-status.ts';
+import type { ActiveRole, GroupKey } from '../domain/sticky.ts';
 import type { Revision } from '../writer/registry.ts';
 import type { Grace } from './grace.ts';
 import type { Timed } from './timing-wheel.ts';
@@ -19,6 +20,8 @@ export type Observed =
       readonly kind: 'ours';
       readonly revision: Revision;
       readonly status: InstanceStatus;
+      /** The value is the ACTIVE one of a sticky group. */
+      readonly active: ActiveRole | undefined;
       /** The pod that it was written for, which is the one before where the key has passed on; absent: not known. */
       readonly podUid?: string;
       /** The value around the heartbeat as written, to notice changed content; undefined when it was read back. */
@@ -54,6 +57,7 @@ export type WriteReason =
   | 'NotReady'
   | 'Terminating'
   | 'Deselected'
+  | 'RoleChange'
   | 'SpecChange'
   | 'Handover';
 
@@ -70,6 +74,10 @@ export interface Row extends Timed<Row> {
   /** Nobody wishes for this key any more; the row goes when nothing is left to do. */
   farewell: boolean;
   tenure: Tenure;
+  /** The sticky group of the wish. */
+  group: GroupKey | undefined;
+  /** What the value of a Ready pod says: ACTIVE but for those of a sticky group that are not elected. */
+  role: 'ACTIVE' | 'STANDBY';
   /** The value as it should read now (status included), without the heartbeat. */
   text: EncodedValue;
   observed: Observed;
@@ -115,6 +123,7 @@ export type Step =
  *   away, Remove  | read    | rest            | purge                                  | rest
  *
  * A live row that retires is refreshed while its key stands as ours, one that is retired waits for the lapse.
+ * In a sticky group the row is not alone: `hand-over.ts` adds what must be written in the same batch.
  */
 export const nextStep = (row: Row, nowMs: number): Step => {
   const { observed, wish } = row;
@@ -148,6 +157,9 @@ const liveStep = (row: Row, observed: Exclude<Observed, { kind: 'unknown' }>, no
       const changed = observed.text !== undefined && !sameText(observed.text, row.text);
       if (observed.status === 'UNHEALTHY' || isPredecessors(row))
         return { kind: 'write', reason: 'Registered', lane: 'urgent' };
+      if (observed.status !== row.role || promotes(row)) {
+        return { kind: 'write', reason: 'RoleChange', lane: 'urgent' };
+      }
       if (changed || observed.ttlMs !== wish.ttlMs) return { kind: 'write', reason: 'SpecChange', lane: 'urgent' };
       return refreshDueMs <= nowMs
         ? { kind: 'write', reason: 'Refresh', lane: 'refresh' }
@@ -167,6 +179,31 @@ const tailStep = ({ observed, refreshDueMs, tenure }: Row, nowMs: number): Step 
     ? { kind: 'write', reason: 'Refresh', lane: 'refresh' }
     : { kind: 'wait', untilMs: refreshDueMs };
 };
+
+/** What the key says once the wish is written. */
+export const statusOf = ({ wish, role, group }: Row): InstanceStatus => {
+  if (wish.state.kind === 'live') return role;
+  // Written for a hand-over only: nothing is known against the pod.
+  return wish.state.reason === 'Suspended' && group !== undefined ? 'STANDBY' : 'UNHEALTHY';
+};
+
+/** The term of the role that the key holds in its group for its pod; 0: it holds none. */
+export const heldTerm = ({ group, observed, wish }: Row): number => {
+  const active = observed.kind === 'ours' ? observed.active : undefined;
+  return active !== undefined && active.group === group && active.uid === wish.pod.uid ? active.term : 0;
+};
+
+/** Writing the wish gives the key a role in its group that it does not hold. */
+export const promotes = (row: Row): boolean =>
+  row.group !== undefined &&
+  row.role === 'ACTIVE' &&
+  row.wish.state.kind === 'live' &&
+  row.tenure === 'current' &&
+  heldTerm(row) === 0;
+
+/** The key is ours, or can be. */
+export const isWritable = ({ observed, wish, yieldUntilMs }: Row, nowMs: number): boolean =>
+  observed.kind === 'ours' || ((observed.kind === 'none' || wish.adopt) && nowMs >= yieldUntilMs);
 
 /** A key is gone at most this long after its TTL ran out: 340 ms measured, and some air. */
 export const LAPSE_SLACK_MS = 500;

@@ -2,7 +2,7 @@
 // Pure but for the text it encodes. One batch is the lock's renewal and at most 499 keys.
 
 import { KEY_PREFIX, type KeyForm } from '../domain/names.ts';
-import { formatTimestamp, type HeartbeatOffset, instanceHeaders } from '../domain/service-instance.ts';
+import { encodeInstance, formatTimestamp, type HeartbeatOffset, instanceHeaders } from '../domain/service-instance.ts';
 import type { Write } from '../table/instance-table.ts';
 import type { BatchMessage, Revision } from './registry.ts';
 
@@ -11,6 +11,7 @@ export const KEYS_PER_BATCH = 499;
 /** How long the marker of a removed key stays, so that watchers that were away for less than it are told. */
 const REMOVAL_MARKER_SECONDS = 60;
 
+/** `write` with the term of its role, where it gives one. */
 export type KeyMessage = { readonly write: Write; readonly message: BatchMessage; readonly heartbeatMs: number };
 
 export type PlanContext = {
@@ -18,12 +19,15 @@ export type PlanContext = {
   readonly operatorId: string;
   readonly offset: HeartbeatOffset;
   readonly term: Revision;
+  /** The term of a role in a sticky group that is given by this batch: larger than by any before. */
+  readonly promotion: number;
   readonly wallMs: number;
   /** `wallMs` as it is printed: nearly all keys of a batch share it. */
   readonly wallText: string;
 };
 
-export const planKey = (write: Write, context: PlanContext): KeyMessage => {
+export const planKey = (taken: Write, context: PlanContext): KeyMessage => {
+  const write = taken.promotes ? promotionOf(taken, context.promotion) : taken;
   const { row } = write;
   // Strictly increasing per key, also when the wall clock was set back.
   const heartbeatMs = Math.max(context.wallMs, row.heartbeatMs + 1);
@@ -42,6 +46,12 @@ export const planKey = (write: Write, context: PlanContext): KeyMessage => {
     },
   };
 };
+
+const promotionOf = (write: Write, term: number): Write => ({
+  ...write,
+  text: encodeInstance(write.wish.content, write.row.instanceId, write.status, term),
+  active: write.active === undefined ? undefined : { ...write.active, term },
+});
 
 export const subjectOf = (bucket: string, key: string): string => `$KV.${bucket}.${key}`;
 

@@ -38,8 +38,8 @@ export const commitWrites = async (
     meanwhile,
   }: { readonly planned?: readonly KeyMessage[] | undefined; readonly meanwhile?: (() => void) | undefined } = {},
 ): Promise<CommitResult> => {
-  let writes = taken;
-  let keys = planned ?? planKeys(context, term, writes);
+  let writes = context.table.withoutTorn(taken);
+  let keys = writes === taken && planned !== undefined ? planned : planKeys(context, term, writes);
   // Each refusal takes at least one row out, the second one all that changed: three rounds settle any batch.
   let refusals = 0;
   let sends = 0;
@@ -65,7 +65,7 @@ export const commitWrites = async (
           context.table.release(writes);
           return outcome;
         }
-        writes = left;
+        writes = context.table.withoutTorn(left);
         keys = planKeys(context, term, writes);
         break;
       }
@@ -76,7 +76,7 @@ export const commitWrites = async (
         const left = await takeOutChanged(context, term, writes, refusals === 0 ? outcome.actualRevision : 0, signal);
         if (left === undefined) return { kind: 'over', why: 'the lock was taken by another replica or removed' };
         refusals += 1;
-        writes = left;
+        writes = context.table.withoutTorn(left);
         keys = planKeys(context, term, writes);
       }
     }
@@ -214,6 +214,7 @@ export const planContext = (context: WriterContext, term: Term): PlanContext => 
     operatorId: context.operatorId,
     offset: context.offset,
     term: term.number,
+    promotion: Math.max(term.number, term.lockRevision),
     wallMs,
     wallText: formatTimestamp(wallMs, context.offset),
   };

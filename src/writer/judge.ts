@@ -3,6 +3,7 @@
 import type { PodRef } from '../domain/instance.ts';
 import type { Owner } from '../domain/message-headers.ts';
 import { parseInstance, parseOwner } from '../domain/service-instance.ts';
+import { activeRoleOf } from '../domain/sticky.ts';
 import type { Observed } from '../table/row.ts';
 import type { StoredMessage } from './registry.ts';
 
@@ -36,6 +37,7 @@ export const judge = (message: StoredMessage | undefined, pod: PodRef, context: 
     revision: message.revision,
     // Bytes of ours that no longer read as a value are rewritten: an unhealthy key of a live pod is written at once.
     status: value?.status ?? 'UNHEALTHY',
+    active: value === undefined ? undefined : activeRoleOf(value, owner.uid),
     podUid: owner.uid,
     text: undefined,
     ttlMs,

@@ -6,7 +6,11 @@ import { type KeyForm, parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
 import { parseInstance, parseOwner } from '../domain/service-instance.ts';
 import type { WhenNotReady } from '../domain/settings.ts';
+
+import { withoutStickyTerm } from '../domain/sticky.ts';
+
 import { normaliseVersion } from '../domain/version.ts';
+
 import type { StoredMessage } from './registry.ts';
 
 export type Orphan = {
@@ -44,9 +48,10 @@ export const orphanOf = (
       adopt: false,
       ttlMs: Math.max(ttlMs, 1_000),
       intervalMs: Math.max(ttlMs / 3, 1_000),
-      content: value.content,
+      content: { ...value.content, metadata: withoutStickyTerm(value.content.metadata) },
       state: { kind: 'away', reason: 'Terminating' },
       podCreatedAtMs: 0,
+      readySinceMs: Number.POSITIVE_INFINITY,
     },
   };
 };

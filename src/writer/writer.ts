@@ -171,6 +171,8 @@ export class Writer {
   async #write(term: Term, signal: AbortSignal): Promise<string | undefined> {
     const { table, clock, random, mayKeep } = this.#context;
     let retryMs = RETRY_FLOOR_MS;
+    // What was planned in another term is of no use in this one.
+    this.#ahead = undefined;
     // A full bucket may still take what replaces something: new keys wait, and do not hold up the refreshes.
     let createsFromMs = Number.NEGATIVE_INFINITY;
     const mayWrite = (row: Row) =>
@@ -227,6 +229,8 @@ export class Writer {
 
   #planAhead(term: Term, mayWrite: (row: Row) => boolean): void {
     const taken = this.#take(mayWrite);
+    // The term of a role is that of the batch before it, and who has it is only known when that is settled.
+    if (taken.writes.some(({ handOver }) => handOver !== undefined)) return this.#drop(taken);
     this.#ahead = { ...taken, planned: planKeys(this.#context, term, taken.writes) };
   }
 

@@ -102,6 +102,7 @@ describe('accepted', () => {
         instanceId: 'PodName',
         version: { fromLabel: 'app.kubernetes.io/version' },
         port: 'http',
+        stickyActiveGroup: 'blue_1.2-x',
         metadata: { team: 'rates', constructor: 'x', toString: 'y' },
         metadataFromLabels: ['app.kubernetes.io/part-of', 'tier'],
         whenNotReady: 'Remove',
@@ -163,6 +164,9 @@ const WRONG: readonly (readonly [string, unknown, RegExp])[] = [
   ['port as digits in text', { port: '8080' }, /spec\.port: .*from 1 to 65535/],
   ['a port name of 16', { port: 'a'.repeat(16) }, /spec\.port/],
   ['port true', { port: true }, /spec\.port/],
+  ['an empty group', { stickyActiveGroup: '' }, /spec\.stickyActiveGroup/],
+  ['a group with a blank', { stickyActiveGroup: 'a b' }, /spec\.stickyActiveGroup/],
+  ['a group of 64', { stickyActiveGroup: 'a'.repeat(64) }, /spec\.stickyActiveGroup/],
   ['33 metadata entries', { metadata: entries(33) }, /spec\.metadata: Too many/],
   ['a metadata number', { metadata: { a: 1 } }, /spec\.metadata\.a.*must be of type string/],
   ['nested metadata', { metadata: { a: { b: 'c' } } }, /spec\.metadata\.a.*must be of type string/],
@@ -239,7 +243,7 @@ describe('refused, with path and reason', () => {
   });
 
   test('fields of later versions are dropped, not kept without effect', async () => {
-    const stored = await create({ stickyActiveGroup: 'default', ttlSeconds: 30 });
+    const stored = await create({ nodeLoss: 'NodeLease', ttlSeconds: 30 });
     expect(stored.spec).toEqual({ ttlSeconds: 30 });
   });
 });

@@ -59,6 +59,7 @@ export const breaches = ({ messages }: Recorded, from = 0): readonly string[] =>
     ...stalledHeartbeats(record),
     ...doubledKeys(record),
     ...strayWrites(record),
+    ...sharedRoles(record),
   ];
 };
 
@@ -156,6 +157,40 @@ export const doubledKeys = (record: readonly Sighting[]): readonly string[] => {
     live.set(owner, key);
   }
   return found;
+};
+
+/** I5: never two ACTIVE of one sticky group at any position, and each promotion has a larger term than the one before. */
+export const sharedRoles = (record: readonly Sighting[]): readonly string[] => {
+  const active = new Map<string, Sighting>();
+  const terms = new Map<string, number>();
+  const found: string[] = [];
+  for (const sighting of record) {
+    const { key, value } = sighting;
+    if (key === undefined) continue;
+    for (const [group, holder] of active) if (holder.key === key && roleOf(sighting) !== group) active.delete(group);
+    const group = roleOf(sighting);
+    if (group === undefined) {
+      if (isInstance(sighting) && value?.metadata['stickyTerm'] !== undefined)
+        found.push(`${place(sighting)}: ${value.status} with a term (I5)`);
+      continue;
+    }
+    const before = active.get(group);
+    if (before !== undefined && before.key !== key) found.push(`${place(sighting)}: ACTIVE beside ${before.key} (I5)`);
+    active.set(group, sighting);
+    const term = Number(value?.metadata['stickyTerm']);
+    const last = terms.get(group) ?? 0;
+    const isPromotion = before?.podUid !== sighting.podUid;
+    if (!(isPromotion ? term > last : term === last)) found.push(`${place(sighting)}: term ${term} after ${last} (I5)`);
+    terms.set(group, term);
+  }
+  return found;
+};
+
+/** The sticky group that a value of ours says ACTIVE for, per installation. */
+export const roleOf = (sighting: Sighting): string | undefined => {
+  const { value } = sighting;
+  if (!isInstance(sighting) || value?.status !== 'ACTIVE' || value.stickyActiveGroup === null) return undefined;
+  return `${installationOf(sighting)}/${value.serviceName}/${value.stickyActiveGroup}`;
 };
 
 /** I7: nothing of ours on a subject that is neither an instance nor our lock. */

@@ -25,6 +25,7 @@ export const aWish = ({ version = '1.4.2', podName = 'trading-1', ...wish }: Wis
     content: { serviceName, version, stickyActiveGroup: null, metadata: { namespace: 'trading', pod: podName } },
     state: { kind: 'live' },
     podCreatedAtMs: NINE,
+    readySinceMs: NINE,
     ...wish,
   };
 };
@@ -49,6 +50,7 @@ export const ours = (
     kind: 'ours',
     revision: 7,
     status,
+    active: undefined,
     text: encodeInstance(wish.content, 'trading-service-1', status),
     ttlMs: wish.ttlMs,
     writtenAtMs,
@@ -70,6 +72,8 @@ export const aRow = (wish: Wish, observed: Observed, more: Partial<Row> = {}): R
     grace: undefined,
     farewell: false,
     tenure: 'current',
+    group: undefined,
+    role: 'ACTIVE',
     text: encodeInstance(wish.content, 'trading-service-1', wish.state.kind === 'live' ? 'ACTIVE' : 'UNHEALTHY'),
     observed,
     heartbeatMs: 0,

@@ -2,7 +2,15 @@
 
 import { describe, expect, test } from 'vitest';
 import type { InstanceValue, Sighting } from '../support/stream-observer.ts';
-import { breaches, lapseDelays, lapses, oldestRefresh, slanders, terms } from '../support/stream-verdicts.ts';
+import {
+  breaches,
+  lapseDelays,
+  lapses,
+  oldestRefresh,
+  sharedRoles,
+  slanders,
+  terms,
+} from '../support/stream-verdicts.ts';
 
 const NOON = Date.UTC(2026, 10, 23, 12);
 const UID = '6f1d2c3b-4a59-4e0f-8d7c-1b2a39485766';
@@ -106,6 +114,37 @@ describe('found', () => {
     ['metadata out of order', aWrite({ atMs: 30_000, value: { metadata: { pod: 'a', namespace: 'b' } } }), /order/],
   ])('%s', (_, fault, sentence) => {
     expect(breaches(record(...well, fault)).join('\n')).toMatch(sentence);
+  });
+
+  const member = (name: string, atMs: number, stickyTerm?: number): Sighting =>
+    aWrite({
+      key: `service-instances.trading-service.${name}`,
+      atMs,
+      headers: { 'Rollcall-Owner': `op/trading/${name}/uid-of-${name}`, 'Rollcall-Term': '9' },
+      value: {
+        status: stickyTerm === undefined ? 'STANDBY' : 'ACTIVE',
+        stickyActiveGroup: 'blue',
+        metadata: { pod: name, ...(stickyTerm === undefined ? {} : { stickyTerm }) },
+      },
+    });
+
+  test.each<[string, readonly Sighting[], RegExp]>([
+    ['ACTIVE before STANDBY', [member('a', 0, 5), member('b', 1, 8), member('a', 1)], /ACTIVE beside .*a \(I5\)/],
+    ['a promotion by an old term', [member('a', 0, 5), member('a', 1), member('b', 1, 5)], /term 5 after 5 \(I5\)/],
+    ['a refresh by another term', [member('a', 0, 5), member('a', 1, 6)], /term 6 after 5 \(I5\)/],
+    [
+      'a term of one that is not ACTIVE',
+      [aWrite({ value: { status: 'STANDBY', metadata: { stickyTerm: 1 } } })],
+      /with a term \(I5\)/,
+    ],
+  ])('%s', (_, fault, sentence) => {
+    expect(breaches(record(...fault)).join('\n')).toMatch(sentence);
+  });
+
+  test('a role that is handed over is no fault, nor one that lapsed', () => {
+    const lapsed = { ...aMarker(40_000), key: 'service-instances.trading-service.b' };
+    const fine = [member('a', 0, 5), member('a', 1), member('b', 1, 8), member('b', 2, 8), lapsed, member('a', 3, 9)];
+    expect(sharedRoles(fine)).toEqual([]);
   });
 
   test('fields in another order', () => {

@@ -3,8 +3,10 @@
 
 import { formsOf, type KeyForm, type ParsedKey, parseInstanceKey } from '../../../src/domain/names.ts';
 import { refusals } from '../../support/strict-readers.ts';
+
 import { GateJudge } from './gate-judge.ts';
-import { BUCKET, OPERATOR_ID, type Truth, type World } from './world.ts';
+import { StickyJudge } from './sticky-judge.ts';
+import { BUCKET, OPERATOR_ID, REGISTRATIONS, type Truth, type World } from './world.ts';
 
 const PREFIX = `$KV.${BUCKET}.`;
 export const LOCK = `$ROLLCALL.${BUCKET}.${OPERATOR_ID}.lock`;
@@ -28,9 +30,22 @@ type Live = {
   readonly ttlMs: number;
 };
 
+type Value = {
+  readonly status: string;
+  readonly lastHeartbeat: string;
+  readonly stickyActiveGroup: string | null;
+  readonly metadata: { readonly stickyTerm?: number };
+};
+
+/** Readers take the instance for alive. */
+const isUp = (status: string): boolean => status === 'ACTIVE' || status === 'STANDBY';
+
 export class Judge {
   readonly #world: World;
+  readonly #sticky: StickyJudge;
   readonly #live = new Map<string, Live>();
+  /** Where each pod was said to be up last. */
+  readonly #newest = new Map<string, string>();
   readonly #heartbeats = new Map<string, { readonly ms: number; gone: boolean }>();
   /** Subjects that hold somebody else's value, since when. */
   readonly #foreign = new Map<string, number>();
@@ -48,6 +63,7 @@ export class Judge {
   constructor(world: World) {
     this.#world = world;
     this.#gates = new GateJudge(world);
+    this.#sticky = new StickyJudge(world);
   }
 
   /** Throws at the first invariant that does not hold. */
@@ -59,6 +75,8 @@ export class Judge {
       if (entry.kind === 'stored') this.#stored(entry.message, entry.by, entry.atMs);
       else this.#gone(entry.subject, entry.kind, entry.atMs);
     }
+    // While somebody else holds a key of ours, its pod may be the only one that could be ACTIVE.
+    if (this.#foreign.size === 0) this.#sticky.check(Math.max(this.disturbedUntilMs, this.#world.specChangedAtMs));
     this.#noGhosts();
     this.#oneKeyPerPod();
     this.#gates.check(this.outages);
@@ -70,25 +88,40 @@ export class Judge {
   checkConverged(): void {
     this.check();
     for (const pod of this.#world.livingPods) {
-      const missing = this.#forms.filter((form) => !this.#isActive(pod.uid, form));
+      const missing = this.#forms.filter((form) => !this.#isUp(pod.uid, form));
       if (this.#world.wants(pod) && missing.length > 0) {
-        throw new Error(`I9: pod ${pod.name} is Ready and has no ACTIVE key in form ${missing.join(' and ')}`);
+        throw new Error(`I9: pod ${pod.name} is Ready and has no live key in form ${missing.join(' and ')}`);
       }
     }
     this.#gates.checkConverged();
-    const status = this.#world.api.get('ServiceRegistration', 'default', 'web')?.['status'];
     const ready = this.#world.livingPods.filter((pod) => this.#world.wants(pod)).length;
-    const told = (status as { instances?: { active?: number } } | undefined)?.instances?.active;
+    const told = this.#told('active') + this.#told('standby');
     // A key that is left to lapse is ACTIVE until it does.
-    if (told !== ready && !(this.#world.isLapsing && Number(told) > ready))
-      throw new Error(`I8: status tells ${told} active instances where ${ready} pods are Ready`);
+    if (told !== ready && !(this.#world.isLapsing && told > ready))
+      throw new Error(`I8: status tells ${told} active or standby instances where ${ready} pods are Ready`);
+    const shared = this.#world.spec?.stickyActiveGroup !== undefined;
+    const expected = shared ? Math.min(ready, 1) : ready;
+    if (this.#told('active') !== expected && !this.#world.isLapsing)
+      throw new Error(`I8: status tells ${this.#told('active')} active instances where there must be ${expected}`);
+  }
+
+  /** A count of the status, over all registrations. */
+  #told(count: 'active' | 'standby'): number {
+    return REGISTRATIONS.reduce((sum, name) => {
+      const status = this.#world.api.get('ServiceRegistration', 'default', name)?.['status'];
+      return sum + ((status as { instances?: Record<string, number> } | undefined)?.instances?.[count] ?? 0);
+    }, 0);
   }
 
   #stored(message: ReturnType<World['stream']['messages']>[number], by: string, atMs: number): void {
     // A stream that was made anew counts from the beginning.
-    if (message.revision < this.#revision) this.#term = -1;
+    if (message.revision < this.#revision) {
+      this.#term = -1;
+      this.#sticky.remade();
+    }
     this.#revision = message.revision;
     if (by === 'foreign') {
+      this.#sticky.gone(message.subject, atMs, 'others');
       this.#live.delete(message.subject);
       this.#forgetHeartbeat(message.subject);
       if (message.operation === 'PUT') this.#foreign.set(message.subject, atMs);
@@ -114,6 +147,7 @@ export class Judge {
     const key = parseSubject(message.subject);
     if (key === undefined) throw new Error(`I7: ${message.subject} is not ours to write`);
     if (message.operation !== 'PUT') {
+      this.#sticky.gone(message.subject, atMs, 'us');
       this.#live.delete(message.subject);
       this.#forgetHeartbeat(message.subject);
       return;
@@ -121,7 +155,7 @@ export class Judge {
     const body = Buffer.from(message.body).toString();
     const [unread] = refusals(body);
     if (unread !== undefined) throw new Error(`${message.subject}: ${unread}: ${body}`);
-    const value = JSON.parse(body) as { status: string; lastHeartbeat: string };
+    const value = JSON.parse(body) as Value;
     // I14
     const heartbeatMs = Date.parse(value.lastHeartbeat);
     const before = this.#heartbeats.get(message.subject);
@@ -133,13 +167,26 @@ export class Judge {
     if (!this.#world.pods.has(uid)) throw new Error(`I3: ${message.subject} is of pod ${uid}, which never existed`);
     const pod = this.#world.pods.get(uid);
     if (pod === undefined) return;
+    const { status, stickyActiveGroup } = value;
+    this.#sticky.said(
+      {
+        subject: message.subject,
+        form: key.form,
+        uid,
+        status,
+        stickyActiveGroup,
+        stickyTerm: value.metadata.stickyTerm,
+      },
+      atMs,
+      atMs - this.disturbedUntilMs > FAREWELL_MS,
+    );
     const calm =
       atMs - Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs) > FAREWELL_MS + this.#world.graceMs(pod);
-    if (value.status === 'ACTIVE' && !this.#world.wants(pod) && calm)
-      throw new Error(`I2: dead pod ${pod.name} was refreshed`);
-    if (value.status === 'ACTIVE') this.#gates.registered.add(uid);
-    if (value.status === 'UNHEALTHY') this.#noticed(message.subject, pod, atMs);
-    this.#live.set(message.subject, { key, uid, status: value.status, atMs, ttlMs: message.ttlSeconds * 1_000 });
+    if (isUp(status) && !this.#world.wants(pod) && calm) throw new Error(`I2: dead pod ${pod.name} was refreshed`);
+    if (isUp(status)) this.#newest.set(`${key.form} ${uid}`, message.subject);
+    if (isUp(status)) this.#gates.registered.add(uid);
+    if (status === 'UNHEALTHY') this.#noticed(message.subject, pod, atMs);
+    this.#live.set(message.subject, { key, uid, status, atMs, ttlMs: message.ttlSeconds * 1_000 });
   }
 
   /** A flap within the grace is nobody's business, as long as every replica saw it begin. */
@@ -154,6 +201,7 @@ export class Judge {
 
   /** I1: the key of a pod that is Ready, and was seen to be, does not lapse. */
   #gone(subject: string, how: 'lapsed' | 'removed', atMs: number): void {
+    this.#sticky.gone(subject, atMs, 'others');
     const live = this.#live.get(subject);
     this.#live.delete(subject);
     this.#foreign.delete(subject);
@@ -163,7 +211,7 @@ export class Judge {
     if (pod === undefined || !this.#world.wants(pod) || atMs - this.#world.wantsSinceMs(pod) < READY_FOR_MS) return;
     if (this.#isExcused(live, atMs)) return;
     // A change of ids or of the layout leaves the old key behind, to lapse.
-    if (!this.#forms.includes(live.key.form) || this.#isActive(live.uid, live.key.form)) return;
+    if (!this.#forms.includes(live.key.form) || this.#newest.get(`${live.key.form} ${live.uid}`) !== subject) return;
     const sinceMs = this.#world.wantsSinceMs(pod);
     // A pod that became Ready while nobody could see it may have been said UNHEALTHY before, and lapses for it.
     const unseen = this.blind.some(
@@ -198,7 +246,7 @@ export class Judge {
     const nowMs = this.#world.clock.monotonicMs();
     for (const [subject, { uid, status, atMs, ttlMs }] of this.#live) {
       const pod = this.#world.pods.get(uid);
-      if (status !== 'ACTIVE' || pod === undefined || this.#world.wants(pod)) continue;
+      if (!isUp(status) || pod === undefined || this.#world.wants(pod)) continue;
       const lapsesAtMs = atMs + ttlMs + EXPIRY_MS;
       // Left to lapse when its pod went, whatever is said by now.
       const isLapsing = this.#world.isLapsing || this.#world.lapsingUntilMs > atMs - FAREWELL_MS;
@@ -214,10 +262,8 @@ export class Judge {
     return formsOf(this.#world.spec?.keyLayout ?? 'Dotted');
   }
 
-  #isActive(uid: string, form: KeyForm): boolean {
-    return [...this.#live.values()].some(
-      (live) => live.uid === uid && live.key.form === form && live.status === 'ACTIVE',
-    );
+  #isUp(uid: string, form: KeyForm): boolean {
+    return [...this.#live.values()].some((live) => live.uid === uid && live.key.form === form && isUp(live.status));
   }
 
   /** When every replica has seen the last change of the spec. */
@@ -232,7 +278,7 @@ export class Judge {
   #oneKeyPerPod(): void {
     const owners = new Set<string>();
     for (const [subject, { key, uid, status, atMs }] of this.#live) {
-      if (status !== 'ACTIVE') continue;
+      if (!isUp(status)) continue;
       // A change of ids or of the layout leaves the old key behind, to lapse.
       if (atMs < this.#specSeenAtMs + FAREWELL_MS) continue;
       const owner = `${key.form} ${uid}`;

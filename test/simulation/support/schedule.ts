@@ -192,6 +192,7 @@ const otherSpec = (random: Random): Spec => {
     suspend: random() < 0.1,
     notReadyGraceSeconds: random() < 0.5 ? 0 : 8,
     metadata: random() < 0.5 ? {} : { team: `team-${Math.floor(random() * 3)}` },
+    ...(random() < 0.4 ? {} : { stickyActiveGroup: pick(random, ['blue', 'blue', 'green']) }),
   };
 };
 

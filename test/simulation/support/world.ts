@@ -22,6 +22,9 @@ export const BUCKET = 'service-registry';
 export const OPERATOR_ID = 'simulated';
 const NAMESPACE = 'default';
 const SERVICE = 'web';
+/** Two of one service: some of its pods are a canary's. */
+export const REGISTRATIONS = ['web', 'web-canary'] as const;
+const CANARY_SHARE = 0.25;
 
 /** How long the registry is away before readiness gates are opened all the same. */
 export const GATE_TIMEOUT_MS = 40_000;
@@ -32,6 +35,8 @@ const KUBELET_MS = 700;
 export type Truth = {
   readonly name: string;
   readonly uid: string;
+  /** The registration that selects it. */
+  readonly app: (typeof REGISTRATIONS)[number];
   /** Lists our readiness gate. */
   readonly gated: boolean;
   /** Ready but for us, and not being deleted. */
@@ -43,7 +48,7 @@ export type Truth = {
   gone: boolean;
 };
 
-/** What the one registration says. */
+/** What both registrations say. */
 export type Spec = {
   readonly ttlSeconds: number;
   readonly refreshIntervalSeconds: number;
@@ -54,6 +59,7 @@ export type Spec = {
   readonly suspend: boolean;
   readonly notReadyGraceSeconds: number;
   readonly metadata: Readonly<Record<string, string>>;
+  readonly stickyActiveGroup?: string;
 };
 
 export const PLAIN: Spec = {
@@ -80,6 +86,8 @@ export type Replica = {
   readonly ended: Promise<void>;
 };
 
+type Connect = (stream: FakeStream, name: string) => FakeRegistry;
+
 export class World {
   readonly clock = new FakeClock();
   readonly api: FakeApi;
@@ -95,11 +103,14 @@ export class World {
   /** Fake monotonic ms when a replica last started. */
   startedAtMs = 0;
   readonly #random: Random;
+  readonly #connect: Connect;
   readonly #errors: string[] = [];
   #count = 0;
 
-  constructor(random: Random) {
+  /** `connect`: makes a replica's client of the stream. */
+  constructor(random: Random, connect: Connect = (stream, name) => new FakeRegistry(stream, name)) {
     this.#random = random;
+    this.#connect = connect;
     this.api = new FakeApi(this.clock, { random });
     this.stream = new FakeStream(this.clock, random, BUCKET);
     this.#playKubelet();
@@ -119,7 +130,7 @@ export class World {
     const name = `replica-${++this.#count}`;
     const clock = this.clock.fork(wallOffsetMs);
     const api = this.api.connect();
-    const registry = new FakeRegistry(this.stream, name);
+    const registry = this.#connect(this.stream, name);
     const stop = new AbortController();
     const random = this.#random;
     const log = {
@@ -191,14 +202,16 @@ export class World {
   setSpec(spec: Spec | undefined): void {
     const nowMs = this.clock.monotonicMs();
     if (this.isLapsing) this.lapsingUntilMs = nowMs;
-    const stored = this.api.get('ServiceRegistration', NAMESPACE, SERVICE);
-    if (spec === undefined) this.api.delete('ServiceRegistration', NAMESPACE, SERVICE);
-    else {
-      this.api.put('ServiceRegistration', {
-        ...stored,
-        metadata: { ...stored?.metadata, name: SERVICE, namespace: NAMESPACE },
-        spec: { selector: { matchLabels: { app: SERVICE } }, ...spec },
-      });
+    for (const name of REGISTRATIONS) {
+      const stored = this.api.get('ServiceRegistration', NAMESPACE, name);
+      if (spec === undefined) this.api.delete('ServiceRegistration', NAMESPACE, name);
+      else {
+        this.api.put('ServiceRegistration', {
+          ...stored,
+          metadata: { ...stored?.metadata, name, namespace: NAMESPACE },
+          spec: { serviceName: SERVICE, selector: { matchLabels: { app: name } }, ...spec },
+        });
+      }
     }
     this.spec = spec;
     this.specChangedAtMs = nowMs;
@@ -229,7 +242,8 @@ export class World {
   // ---- pods ----
 
   addPod(name: string, ready: boolean, gated = this.#random() < 0.3): Truth {
-    const pod = { name, uid: this.#newUid(), gated, ready, ...this.#now(), gone: false };
+    const app = this.#random() < CANARY_SHARE ? REGISTRATIONS[1] : REGISTRATIONS[0];
+    const pod = { name, uid: this.#newUid(), app, gated, ready, ...this.#now(), gone: false };
     this.#show(pod);
     this.pods.set(pod.uid, pod);
     return pod;
@@ -306,7 +320,7 @@ const SILENT: OperatorObserver = {
   conflict: () => undefined,
 };
 
-const podObject = ({ name, uid, ready, gated, changedWallMs }: Truth, gate: Json | undefined) => {
+const podObject = ({ name, uid, app, ready, gated, changedWallMs }: Truth, gate: Json | undefined) => {
   const isReady = ready && (!gated || gate?.['status'] === 'True');
   const condition = (type: string, isTrue: boolean, reason?: string) => ({
     type,
@@ -315,7 +329,7 @@ const podObject = ({ name, uid, ready, gated, changedWallMs }: Truth, gate: Json
     ...(reason === undefined ? {} : { reason }),
   });
   return {
-    metadata: { name, namespace: NAMESPACE, labels: { app: 'web' }, uid },
+    metadata: { name, namespace: NAMESPACE, labels: { app }, uid },
     spec: {
       nodeName: 'node-a',
       containers: [{ name: 'app', image: 'web:1.2.3', ports: [{ containerPort: 80 }] }],

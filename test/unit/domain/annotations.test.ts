@@ -110,6 +110,7 @@ describe('taken', () => {
     ['a version as it stands', { version: ' v1.4 ' }, { version: { value: 'v1.4' } }],
     ['a port number', { port: '8080' }, { port: 8080 }],
     ['a port name', { port: 'http' }, { port: 'http' }],
+    ['a group', { 'sticky-active-group': 'blue' }, { stickyActiveGroup: 'blue' }],
     ['a policy', { 'when-not-ready': 'Remove' }, { whenNotReady: 'Remove' }],
     ['metadata', { metadata: '{"team":"rates","empty":""}' }, { metadata: { team: 'rates', empty: '' } }],
     ['no metadata', { metadata: '{}' }, { metadata: {} }],
@@ -144,6 +145,12 @@ describe('refused', () => {
     ],
     ['an instance id', 'instance-id', 'podname', 'instance-id must be Generated or PodName.'],
     ['a policy', 'when-not-ready', 'delete', 'when-not-ready must be MarkUnhealthy or Lapse or Remove.'],
+    [
+      'a group with a blank',
+      'sticky-active-group',
+      'a b',
+      'sticky-active-group must be 1 to 63 letters, digits, hyphens, underscores and dots, beginning and ending with a letter or digit.',
+    ],
     ['a blank version', 'version', '  ', 'version must have 1 to 64 characters, such as 1.4.2.'],
     ['a long version', 'version', '1'.repeat(65), 'version must have 1 to 64 characters, such as 1.4.2.'],
     ['a port', 'port', '70000', 'port must be a number from 1 to 65535 or the name of a container port.'],
@@ -169,6 +176,7 @@ describe('refused', () => {
       instanceId: 'PodName' as const,
       version: { value: '1.0.0' },
       port: 80,
+      stickyActiveGroup: 'before',
       metadata: { team: 'before' },
       whenNotReady: 'Remove' as const,
     };
@@ -215,8 +223,8 @@ describe('refused', () => {
   });
 
   test('an annotation of no or a later version is said to do nothing', () => {
-    const { problems } = read({ 'sticky-active-group': 'default', tll: '30' });
-    expect(problems.map(({ annotation }) => annotation)).toEqual(['sticky-active-group', 'tll']);
+    const { problems } = read({ 'key-layout': 'Dotted', tll: '30' });
+    expect(problems.map(({ annotation }) => annotation)).toEqual(['key-layout', 'tll']);
     expect(problems[0]?.message).toContain('is no annotation of this version');
   });
 });

@@ -49,6 +49,7 @@ test('a Ready pod under one registration, whole', () => {
         },
         state: { kind: 'live' },
         podCreatedAtMs: NINE,
+        readySinceMs: NINE + 2_000,
       },
     ],
     conflicts: [],

@@ -9,6 +9,7 @@ import {
   summarise,
 } from '../../../src/domain/registration-status.ts';
 import { aRegistration, aSelectorless, NINE } from '../../support/builders.ts';
+import { aWish } from '../../support/wishes.ts';
 
 const aReport = (report: Partial<InstanceReport> = {}): InstanceReport => ({
   pod: 'trading-1',
@@ -352,16 +353,14 @@ describe('details', () => {
 
 describe('the settings in force', () => {
   const inForce = (ttlMs: number) => ({
-    ttlMs,
-    intervalMs: 2_000,
-    keyLayout: 'Dotted' as const,
-    whenNotReady: 'Remove' as const,
+    ...aWish({ ttlMs, intervalMs: 2_000, whenNotReady: 'Remove' }),
+    content: { serviceName: 'trading-service', version: '1.4.2', stickyActiveGroup: 'blue', metadata: {} },
   });
 
   test('are what the workloads make of them, where all instances have the same', () => {
     const reports = [aReport({ pod: 'a', inForce: inForce(6_000) }), aReport({ pod: 'b', inForce: inForce(6_000) })];
     const { effective, conditions } = summarise(anInput({ reports }));
-    expect(effective).toMatchObject({ ttlSeconds: 6, refreshIntervalSeconds: 2, whenNotReady: 'Remove' });
+    expect(effective).toMatchObject({ ttlSeconds: 6, refreshIntervalSeconds: 2, stickyActiveGroup: 'blue' });
     expect(conditions.find(({ type }) => type === 'Degraded')?.reason).toBe('TtlShorterThanHandover');
   });
 
@@ -372,7 +371,13 @@ describe('the settings in force', () => {
 });
 
 test('an invalid spec leaves what was said of the settings in force', () => {
-  const effective = { ttlSeconds: 60, refreshIntervalSeconds: 20, keyLayout: 'Dotted', whenNotReady: 'Lapse' };
+  const effective = {
+    ttlSeconds: 60,
+    refreshIntervalSeconds: 20,
+    keyLayout: 'Dotted',
+    whenNotReady: 'Lapse',
+    stickyActiveGroup: 'blue',
+  };
   const registration = aRegistration({ problem: 'no good', serviceName: 'web', status: { effective } });
   expect(summarise(anInput({ registration }))).toMatchObject({ serviceName: 'web', effective, ready: '1/1' });
   expect(summarise(anInput({ registration: aRegistration({ problem: 'no good' }) }))).not.toHaveProperty('effective');
