@@ -266,16 +266,18 @@ describe('on a pod', () => {
   });
 });
 
-test.each(
-  WRONG_DEFAULTS.map((text, index) => [text, index] as const),
-)('in the defaults of a namespace: %s', async (_, index) => {
-  const name = `${DEFAULTS}-${index}`;
-  const { note } = await stage.untilEvent(name, `ServiceRegistration/${name}`, 'InvalidAnnotation');
-  expect(note).toContain('defaults');
-  const [only] = await waitFor('the key', () => observer.ofService(name).length > 0 && observer.ofService(name));
-  expect(only?.headers['Nats-TTL']).toBe('30');
-  expect(usersOf(only?.value?.metadata)).toEqual({});
-});
+test.each(WRONG_DEFAULTS.map((text, index) => [text, index] as const))(
+  'in the defaults of a namespace: %s',
+  async (_, index) => {
+    const name = `${DEFAULTS}-${index}`;
+    const { note } = await stage.untilEvent(name, `ServiceRegistration/${name}`, 'InvalidAnnotation', SETTLE_MS);
+    expect(note).toContain('defaults');
+    const [only] = await waitFor('the key', () => observer.ofService(name).length > 0 && observer.ofService(name));
+    expect(only?.headers['Nats-TTL']).toBe('30');
+    expect(usersOf(only?.value?.metadata)).toEqual({});
+  },
+  200_000,
+);
 
 describe('in a resource', () => {
   test.each(titled(SPECS))('%s', (_, { object, annotation, written: { means } }) => {
