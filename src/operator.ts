@@ -5,6 +5,7 @@ import type { Clock, Random } from './clock.ts';
 import { Claims } from './controllers/claims.ts';
 import type { Cluster } from './controllers/cluster.ts';
 import { LayeredDefaults } from './controllers/defaults.ts';
+import { denialOf } from './controllers/denials.ts';
 import { Duplicates } from './controllers/duplicates.ts';
 import { InstanceQuotas } from './controllers/instance-quotas.ts';
 import {
@@ -141,11 +142,18 @@ export class Operator {
       },
       () => this.#reconcileReports(),
     );
+    const denials = {
+      views: ports.views,
+      registrationsOf: (namespace: string) => this.#registrationsOf(namespace),
+      claims: this.#claims,
+      quotas: this.#quotas,
+    };
     this.#gates = new ReadinessGates(
       {
         ...ports,
         table: this.table,
         queue: observer.queue('readinessgate'),
+        denialOf: (pod) => denialOf(denials, pod),
         registry: () => this.writer.health(),
         unwellForMs: () => this.writer.unwellForMs,
         voice: () => this.voice,

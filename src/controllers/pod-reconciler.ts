@@ -72,8 +72,8 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
     );
   const problems = [...decision.problems, ...layerProblems(layer, registrations, wishes)];
   if (problems.length > 0) context.onProblems(pod, problems);
-  const selectedFor = decision.wishes.map(({ serviceName }) => serviceName);
-  const person = leftOutBy(pod, workload, registrations, selectedFor);
+  const selecting = registrations.filter(({ key }) => decision.wishes.some(({ registration }) => registration === key));
+  const person = leftOutBy(pod, workload, registrations, selecting);
   if (person !== undefined) context.onLeftOut(pod, person);
 };
 

@@ -3,15 +3,17 @@
 // workers of its own, with backoff, so that a slow API server holds up nothing else.
 
 import type { Clock, Random } from '../clock.ts';
+import type { EventReason } from '../domain/event-reasons.ts';
 import { namespaceOf, type ObjectKey, objectKey, type PodView } from '../domain/pod.ts';
 import { gateCondition } from '../domain/pod-readiness.ts';
-import { type GateStep, gateStep } from '../domain/readiness-gate.ts';
+import { type GateReason, type GateStep, gateStep } from '../domain/readiness-gate.ts';
 import type { RegistryHealth } from '../domain/registration-status.ts';
 import { formatSeconds } from '../domain/timestamp.ts';
 import type { Log } from '../log.ts';
 import type { InstanceTable } from '../table/instance-table.ts';
 import type { Voice } from '../writer/writer.ts';
 import type { Cluster, EventSink } from './cluster.ts';
+import type { Denial } from './denials.ts';
 import type { Views } from './views.ts';
 import { type QueueObserver, type QueueReading, WorkQueue } from './work-queue.ts';
 
@@ -31,6 +33,7 @@ export type ReadinessGatesContext = {
   readonly random: Random;
   readonly log: Log;
   readonly queue: QueueObserver;
+  readonly denialOf: (pod: PodView) => Denial | undefined;
   readonly registry: () => RegistryHealth;
   readonly unwellForMs: () => number;
   readonly voice: () => Voice;
@@ -136,8 +139,9 @@ export class ReadinessGates {
   }
 
   #stepOf(pod: PodView, { timeoutMs }: ReadinessGatesSettings, waitedMs: number): GateStep {
-    const { table, views, registry, unwellForMs } = this.#context;
+    const { table, views, denialOf, registry, unwellForMs } = this.#context;
     const reports = table.reportsOfPod(pod.key, pod.uid);
+    const denial = reports.length === 0 ? denialOf(pod) : undefined;
     const invalid: string[] = [];
     if (reports.length === 0) {
       for (const { name, settings } of views.registrations.byNamespace(pod.namespace)) {
@@ -146,6 +150,7 @@ export class ReadinessGates {
     }
     return gateStep({
       reports,
+      ...(denial === undefined ? {} : { denial }),
       keptOut: pod.annotations['register'] === 'false',
       invalid,
       registry: registry(),
@@ -172,14 +177,13 @@ export class ReadinessGates {
     return step.reason !== 'Registered' && gate.reason === undefined && waitedMs >= timeoutMs;
   }
 
-  /** On the pod; that a key stands or is somebody else's has its own event. */
   #tell({ namespace, name, uid }: PodView, { kind, reason, message: note }: Told): void {
-    if (reason === 'Registered') return;
-    if (kind === 'refuse' && reason !== 'NotSelected') return;
+    const told = kind === 'refuse' ? TOLD[reason] : reason === 'Registered' ? undefined : 'RegistryUnavailable';
+    if (told === undefined) return;
     this.#context.events.emit({
       regarding: { apiVersion: 'v1', kind: 'Pod', namespace, name, uid },
       type: 'Warning',
-      reason: kind === 'open' ? 'RegistryUnavailable' : 'NotSelected',
+      reason: told,
       action: 'OpenReadinessGate',
       note,
     });
@@ -191,6 +195,9 @@ export class ReadinessGates {
     this.#context.log.warn({ pod }, 'a pod waits for the readiness gate of Rollcall, and --readiness-gates is off');
   }
 }
+
+/** Refusals that are Events on the pod. Others have theirs where they are found, or are not news. */
+const TOLD: Partial<Record<GateReason, EventReason>> = { NotSelected: 'NotSelected', NameDenied: 'NameDenied' };
 
 const isWaiting = (pod: PodView): boolean =>
   pod.gate?.kind === 'closed' && pod.ready && !pod.deleting && pod.phase !== 'Succeeded' && pod.phase !== 'Failed';

@@ -11,11 +11,11 @@ export const leftOutBy = (
   pod: PodView,
   workload: WorkloadView | undefined,
   registrations: readonly RegistrationView[],
-  /** Services under which the pod is selected. */
-  selectedFor: readonly string[],
+  /** Those that select the pod. */
+  selecting: readonly RegistrationView[],
 ): RegistrationView | undefined => {
   const service = wantedService(pod, workload);
-  if (service === undefined || selectedFor.includes(service)) return undefined;
+  if (service === undefined || selecting.some(({ serviceName }) => serviceName === service)) return undefined;
   return registrations.find(
     ({ owned, deleting, serviceName, settings }) =>
       // Whom an invalid one selects nobody knows.

@@ -9,7 +9,8 @@
 //   one that the registry will not have          for the time limit       opened, with the registry's reason
 //   on their way                                 otherwise                stays closed, and after the time limit says so
 //
-// Refused is what waits for a person: nobody selects the pod, its key is somebody else's, its registration is suspended.
+// Refused is what waits for a person: nobody selects the pod, or who does may not have the name or is over a quota; its key
+// is somebody else's; its registration is suspended.
 // A registry that is away must not stop the cluster's rollouts; a person's mistake may stop that person's.
 
 import { conflictSentence, type InstanceReport, type RegistryHealth } from './registration-status.ts';
@@ -17,6 +18,9 @@ import { conflictSentence, type InstanceReport, type RegistryHealth } from './re
 export type GateReason =
   | 'Registered'
   | 'NotSelected'
+  | 'NameDenied'
+  | 'QuotaExceeded'
+  | 'InvalidSpec'
   | 'Conflict'
   | 'Suspended'
   | 'Registering'
@@ -32,6 +36,8 @@ export type GateStep =
 export type GateInput = {
   /** The pod's instances, under every registration that selects it. */
   readonly reports: readonly InstanceReport[];
+  /** Why a resource that selects the pod does not register it: its name is denied, or a quota exceeded. */
+  readonly denial?: { readonly reason: GateReason; readonly message: string };
   /** The pod is annotated `register: "false"`. */
   readonly keptOut: boolean;
   /** Names of the namespace's resources whose spec is invalid: they might select the pod. */
@@ -74,10 +80,10 @@ export const gateStep = (input: GateInput): GateStep => {
 };
 
 const refusalOf = (
-  { reports, keptOut, invalid }: GateInput,
+  { reports, denial, keptOut, invalid }: GateInput,
   missing: readonly InstanceReport[],
 ): { readonly reason: GateReason; readonly message: string } | undefined => {
-  if (reports.length === 0) return { reason: 'NotSelected', message: notSelected(keptOut, invalid) };
+  if (reports.length === 0) return denial ?? { reason: 'NotSelected', message: notSelected(keptOut, invalid) };
   const conflict = missing.find(({ status }) => status === 'Conflict');
   if (conflict !== undefined) return { reason: 'Conflict', message: conflictSentence(conflict) };
   if (missing.some(({ reason }) => reason === 'Suspended')) {

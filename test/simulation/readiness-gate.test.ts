@@ -71,7 +71,7 @@ test('the key is not said UNHEALTHY between the opening and the kubelet having s
   await world.end();
 });
 
-test.each<[string, (world: World, pod: Truth) => void, string, RegExp, (world: World) => void]>([
+test.each<[string, (world: World, pod: Truth) => void, string, RegExp, (world: World) => unknown]>([
   [
     'nobody selects the pod',
     (world) => world.setSpec(undefined),
@@ -85,6 +85,18 @@ test.each<[string, (world: World, pod: Truth) => void, string, RegExp, (world: W
     'Suspended',
     /spec\.suspend/,
     (world) => world.setSpec(PLAIN),
+  ],
+  [
+    'another namespace has the name',
+    (world) => {
+      world.setSpec(undefined);
+      world.api.put('Namespace', { metadata: { name: 'a-first' } });
+      world.api.put('ServiceRegistration', { metadata: { name: 'web', namespace: 'a-first' }, spec: {} });
+      world.setSpec(PLAIN);
+    },
+    'NameDenied',
+    /a-first/,
+    (world) => world.api.delete('ServiceRegistration', 'a-first', 'web'),
   ],
   [
     'somebody else holds the key',

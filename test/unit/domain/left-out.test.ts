@@ -13,8 +13,12 @@ test.each<[string, Parameters<typeof leftOutBy>, string | undefined]>([
   ['a pod that asks', [asking, undefined, [person], []], 'by-hand'],
   ['a pod whose workload asks', [silent, workload, [person], []], 'by-hand'],
   ['a pod that nobody asks for', [silent, undefined, [person], []], undefined],
-  ['a pod that is selected', [asking, undefined, [person], ['trading-service']], undefined],
-  ['a pod that is selected for something else', [asking, undefined, [person], ['other']], 'by-hand'],
+  ['a pod that is selected', [asking, undefined, [person], [person]], undefined],
+  [
+    'a pod that is selected for something else',
+    [asking, undefined, [person], [aRegistration({ serviceName: 'other' })]],
+    'by-hand',
+  ],
   [
     'a pod that keeps out of its workload',
     [aPod({ annotations: { register: 'false' } }), workload, [person], []],

@@ -71,6 +71,13 @@ test.each<[string, Partial<GateInput>, string, string | undefined, RegExp]>([
   ],
   ['its key is held by another', { reports: [held], waitedMs: 5_000 }, 'refuse', 'Conflict', /held by other\/x\/y\/z/],
   ['one of its keys is held by another', { reports: [aReport(), held], waitedMs: 5_000 }, 'refuse', 'Conflict', /./],
+  [
+    'its name is denied',
+    { reports: [], waitedMs: 5_000, denial: { reason: 'NameDenied', message: 'It is a/b.' } },
+    'refuse',
+    'NameDenied',
+    /^It is a\/b\.$/,
+  ],
   ['it is suspended', { reports: [suspended], waitedMs: 5_000 }, 'refuse', 'Suspended', /spec\.suspend/],
   [
     'the registry is away for a while',
