@@ -238,7 +238,8 @@ export class InstanceTable {
   }
 
   /**
-   * What is due: at most `limit` writes, urgent first and oldest first, and as many reads. Each is to be settled.
+   * What is due: at most `limit` writes, urgent first and oldest first, and as many reads. Each is to be settled. Where
+   * instances have keys of several forms there may be half as many writes more, so that none is torn apart.
    * `mayKeep` false: the key of this Ready pod is not written now, whether it stands or not.
    */
   take(limit: number, mayKeep: (row: Row) => boolean): Taken {
@@ -247,10 +248,11 @@ export class InstanceTable {
     this.#lanes.advance(nowMs, (row) => this.#schedule(row, nowMs));
     const reads = this.#lanes.takeReads(limit);
     for (const row of reads) row.inFlight = true;
-    const due = this.#lanes.takeWrites(limit, nowMs, mayKeep, (row) => this.#schedule(row, nowMs));
+    const most = this.#roomFor(limit);
+    const due = this.#lanes.takeWrites(most, nowMs, mayKeep, (row) => this.#schedule(row, nowMs));
     return {
       writes: this.#takeOff(
-        joinHandOvers(due, limit, nowMs, this.#groups, { mayKeep, isRefused: this.#isRefused }),
+        joinHandOvers(due, most, nowMs, this.#groups, { mayKeep, isRefused: this.#isRefused }),
         nowMs,
         mayKeep,
       ),
@@ -267,10 +269,11 @@ export class InstanceTable {
   takeUrgent(limit: number): readonly Write[] {
     const nowMs = this.#clock.monotonicMs();
     this.#elect(nowMs);
-    const due = this.#lanes.takeUrgent(limit, nowMs, (row) => this.#schedule(row, nowMs));
+    const most = this.#roomFor(limit);
+    const due = this.#lanes.takeUrgent(most, nowMs, (row) => this.#schedule(row, nowMs));
     const all = () => true;
     return this.#takeOff(
-      joinHandOvers(due, limit, nowMs, this.#groups, { mayKeep: all, isRefused: this.#isRefused }),
+      joinHandOvers(due, most, nowMs, this.#groups, { mayKeep: all, isRefused: this.#isRefused }),
       nowMs,
       all,
     );
@@ -654,6 +657,11 @@ export class InstanceTable {
   }
 
   /** The writes are under way from now on, with what their rows want at this moment. */
+  /** How many due rows make a batch of about `limit`: each may bring the keys of its instance in two other forms along. */
+  #roomFor(limit: number): number {
+    return this.#undotted === 0 ? limit : Math.ceil(limit / 2);
+  }
+
   #takeOff({ writes, putBack, putOff }: Joined, nowMs: number, mayKeep: (row: Row) => boolean): readonly Write[] {
     for (const row of putBack.toReversed()) {
       this.#schedule(row, nowMs);
