@@ -36,7 +36,7 @@ const DEFAULTS = 'defaults';
 const NODE = 'node-0';
 /** No KWOK plays pods there: their status is what the test says. */
 const NOWHERE = 'nowhere';
-/** Some three hundred Events are told, at most ten a second. */
+/** Some three hundred Events are told, at most twenty a second. */
 const SETTLE_MS = 180_000;
 
 let stage: Stage;
