@@ -236,8 +236,11 @@ describe('explain', () => {
     for (const app of ['leaving', 'invalid', 'unselected', 'suspended', 'held']) await add(app);
     // On no node of KWOK's, which would delete it in spite of its finalizer.
     await add('ending', { node: 'nowhere' });
-    pods.set('twin.a', await createPod(api, NAMESPACE, 'twin.a', { labels: { app: 'twin' } }));
-    await waitFor('a second to pass between the twins', async () => Date.now() % 1_000 < 100, { intervalMs: 20 });
+    const older = await createPod(api, NAMESPACE, 'twin.a', { labels: { app: 'twin' } });
+    pods.set('twin.a', older);
+    // Times of creation are whole seconds.
+    const nextSecondMs = Date.parse(older.metadata.creationTimestamp ?? '') + 1_050;
+    await waitFor('a second to pass between the twins', async () => Date.now() >= nextSecondMs, { intervalMs: 20 });
     pods.set('twin-a', await createPod(api, NAMESPACE, 'twin-a', { labels: { app: 'twin' } }));
     for (const app of ['leaving', 'invalid', 'unselected', 'suspended', 'held']) {
       await untilReadyPods(api, NAMESPACE, app, 1);
