@@ -1,5 +1,5 @@
-// How tests are run. Integration files start real servers: two at a time fit on two cores, and setting up may have to
-// build the tools first.
+// How tests are run. Integration files start real servers and mostly wait for time to pass: three at a time fit on two
+// cores. Setting up may have to build the tools first.
 
 import { defineConfig } from 'vitest/config';
 
@@ -10,7 +10,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 900_000,
     pool: 'forks',
-    maxWorkers: 2,
+    maxWorkers: 3,
     reporters: ['default'],
   },
 });
