@@ -233,8 +233,7 @@ export class Operator {
 
   /** Objects and keys that the brake holds although they are not to be seen. */
   get held(): number {
-    const { pods, registrations } = this.#ports.views;
-    return pods.held + registrations.held + this.table.held;
+    return allViews(this.#ports.views).reduce((held, view) => held + view.held, this.table.held);
   }
 
   /** Pods that are Ready but for our readiness gate. */

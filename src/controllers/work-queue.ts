@@ -104,7 +104,7 @@ export class WorkQueue<K extends string> {
     let sliceFromMs = this.#clock.monotonicMs();
     while (!signal.aborted) {
       const waitMs = this.#promoteDelayed();
-      const next = this.#waiting.size > backlog ? this.#shift() : undefined;
+      const next = this.#depth > backlog ? this.#shift() : undefined;
       if (next === undefined) {
         await this.#bell.wait(waitMs, signal);
         sliceFromMs = this.#clock.monotonicMs();

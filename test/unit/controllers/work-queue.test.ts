@@ -123,3 +123,31 @@ test('a key for later comes at its time, the earliest of several', async () => {
   expect(times.map((time) => time - startedMs)).toEqual([2_000]);
   await end();
 });
+
+test('a helper joins in while more keys than its backlog wait, be they of one namespace', async () => {
+  const clock = new FakeClock();
+  const queue = new WorkQueue<string>(
+    clock,
+    () => 0.5,
+    SILENT,
+    (key) => key.slice(0, key.indexOf('/')),
+  );
+  const stop = new AbortController();
+  let working = 0;
+  let most = 0;
+  const reconcile = async () => {
+    working += 1;
+    most = Math.max(most, working);
+    await clock.sleep(10, stop.signal);
+    working -= 1;
+  };
+  const running = [0, 5].map((backlog) => queue.run(reconcile, () => undefined, stop.signal, backlog));
+  for (let i = 0; i < 5; i += 1) queue.add(`one/${i}`);
+  await clock.advance(100);
+  expect(most).toBe(1);
+  for (let i = 0; i < 10; i += 1) queue.add(`one/${i}`);
+  await clock.advance(200);
+  expect(most).toBe(2);
+  stop.abort();
+  await Promise.all(running);
+});
