@@ -26,6 +26,8 @@ const seconds = (least: number, most: number) =>
       .max(most, `must be at most ${most}`),
   );
 
+const PORT_MAX = 65_535;
+
 /** How much of something a namespace may have; absent: any amount. */
 const quota = (most: number) =>
   z
@@ -41,7 +43,11 @@ const quota = (most: number) =>
 
 const address = z
   .string()
-  .regex(/^(?:[^\s:]*|\[[0-9a-fA-F:]+\]):\d{1,5}$|^0$/, 'must be HOST:PORT or :PORT, or 0 for none');
+  .regex(/^(?:[^\s:]*|\[[0-9a-fA-F:]+\]):\d{1,5}$|^0$/, {
+    abort: true,
+    message: 'must be HOST:PORT or :PORT, or 0 for none',
+  })
+  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= PORT_MAX, `must have a port up to ${PORT_MAX}`);
 
 const listOf = <S extends z.ZodType>(schema: S) =>
   z.preprocess((value) => (typeof value === 'string' ? value.split(',').map((part) => part.trim()) : value), schema);

@@ -71,6 +71,8 @@ describe('readConfig', () => {
     ['a flag', { defaultMetadata: '{"team":"rates"}' }, { defaultMetadata: { team: 'rates' } }],
     ['a flag given twice', { namespace: ['a', 'b'], operatorId: 'x' }, { namespace: ['a', 'b'] }],
     ['a port number', { defaultPort: '8080' }, { defaultPort: 8080 }],
+    ['the last address there is', { metricsAddr: '[::1]:65535' }, { metricsAddr: '[::1]:65535' }],
+    ['no address', { metricsAddr: '0' }, { metricsAddr: '0' }],
     ['a port name', { defaultPort: 'http' }, { defaultPort: 'http' }],
     ['labels', { defaultMetadataFromLabels: 'team,a/b' }, { defaultMetadataFromLabels: ['team', 'a/b'] }],
     ['a source of versions', { defaultVersion: '{"fromLabel":"rel"}' }, { defaultVersion: { fromLabel: 'rel' } }],
@@ -92,6 +94,9 @@ describe('readConfig', () => {
     ['two sources of versions', { defaultVersion: '{"value":"1","fromLabel":"a"}' }, /^--default-version: at most one/],
     ['a port of no form', { defaultPort: 'HTTP!' }, /^--default-port: /],
     ['a grace of an hour', { defaultNotReadyGrace: '3600' }, /^--default-not-ready-grace: must be at most 300/],
+    ['an address of no form', { metricsAddr: 'localhost' }, /^--metrics-addr: must be HOST:PORT or :PORT, or 0/],
+    ['a port that no address has', { metricsAddr: ':65536' }, /^--metrics-addr: must have a port up to 65535$/],
+    ['that of an IPv6 address', { healthAddr: '[::1]:99999' }, /^--health-addr: must have a port up to 65535$/],
     ['a namespace of no form', { excludeNamespace: 'a,b=c' }, /^--exclude-namespace: must be names of namespaces/],
     ['namespaces without a name of our own', { namespace: 'a' }, /^--operator-id .*must be given with --namespace/],
     [
