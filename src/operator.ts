@@ -273,6 +273,12 @@ export class Operator {
     return asked;
   }
 
+  /** Why a pod that a registration selects has no place in the registry all the same; undefined: nothing hinders it. */
+  hindrance(pod: PodView, registration: ObjectKey): 'QuotaExceeded' | 'SameInstanceId' | undefined {
+    if (!this.#quotas.isWithin(pod.key, registration)) return 'QuotaExceeded';
+    return this.table.isBlocked(pod.key, pod.uid, registration) ? 'SameInstanceId' : undefined;
+  }
+
   #podContext(): PodReconcilerContext {
     return {
       views: this.#ports.views,

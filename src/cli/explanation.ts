@@ -71,7 +71,7 @@ export const draftOf = (pod: PodView, rehearsal: Rehearsal, prefix: string): Dra
     const line = heldLine(row);
     return { key: row.key, registration: row.wish.registration, live: row.wish.state.kind === 'live', problem: line };
   });
-  const blocked = registrations.flatMap((registration) => blockedLine(pod, registration, statusOf(registration)) ?? []);
+  const blocked = registrations.flatMap((registration) => blockedLine(pod, registration, rehearsal) ?? []);
   return { pod: pod.key, rules: [...denied, ...asked, ...unmade, ...blocked], wanted };
 };
 
@@ -205,16 +205,14 @@ const BLOCKED = {
   ],
 } as const;
 
+/** Asked of the operator and not of the status, whose details end after so many pods. */
 const blockedLine = (
   pod: PodView,
   { key }: RegistrationView,
-  status: ReturnType<typeof asObject>,
+  { operator }: Pick<Rehearsal, 'operator'>,
 ): RuleLine | undefined => {
-  const detail = asList(status?.['details'])
-    .map(asObject)
-    .find((entry) => entry?.['pod'] === pod.name);
-  const reason = detail?.['reason'];
-  if (reason !== 'QuotaExceeded' && reason !== 'SameInstanceId') return undefined;
+  const reason = operator.hindrance(pod, key);
+  if (reason === undefined) return undefined;
   const [rule, says, advice] = BLOCKED[reason];
   return { rule, passed: false, registration: key, says, advice };
 };

@@ -169,6 +169,13 @@ export class InstanceTable {
     return reports;
   }
 
+  /** Whether a pod's incarnation would have a key of a registration now, were that key not an older pod's. */
+  isBlocked(pod: ObjectKey, uid: string, registration: ObjectKey): boolean {
+    return [...this.#blocked.ofPod(pod)].some(
+      ({ wish }) => wish.pod.uid === uid && wish.registration === registration && wish.state.kind === 'live',
+    );
+  }
+
   /** Of the keys of an instance the one that is worst off counts. */
   #report(shown: Row, nowMs: number): InstanceReport {
     const { wish } = shown;

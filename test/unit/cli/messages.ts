@@ -1,11 +1,26 @@
 // Messages of the registry's stream for tests: an ordinary value of ours, of which a test states what it is about.
 
 import { formatTimestamp, UTC } from '../../../src/domain/timestamp.ts';
-import type { StoredMessage } from '../../../src/writer/registry.ts';
+import type { BucketReport, StoredMessage } from '../../../src/writer/registry.ts';
 import { NINE } from '../../support/builders.ts';
 
 export const BUCKET = 'service-registry';
 export const KEY = 'service-instances.trading-service.trading-service-6f1d2c3b';
+
+/** What `inspect` says of a bucket that will do. */
+export const USABLE = {
+  kind: 'usable',
+  serverVersion: '2.12.1',
+  incarnation: 'first',
+  lastRevision: 7,
+  messages: 1,
+  bytes: 0,
+  maxBytes: -1,
+  maxAgeSeconds: 0,
+  markerTtlSeconds: 60,
+  history: 1,
+  replicas: 1,
+} as const satisfies BucketReport;
 
 export type MessageOptions = Partial<Omit<StoredMessage, 'subject' | 'body' | 'ttlSeconds'>> & {
   readonly key?: string;

@@ -3,12 +3,19 @@ import { plannedKeys } from '../../../src/cli/dry-run-command.ts';
 import { draftOf, explanationOf } from '../../../src/cli/explanation.ts';
 import { type Rehearsal, rehearse } from '../../../src/cli/rehearsal.ts';
 import type { View, ViewObject } from '../../../src/controllers/view.ts';
-import type { PodView } from '../../../src/domain/pod.ts';
+import { DETAILS_MAX } from '../../../src/domain/crd-status-schema.ts';
+import { objectKey, type PodView } from '../../../src/domain/pod.ts';
 import type { RegistrationView } from '../../../src/domain/service-registration.ts';
 import { UTC } from '../../../src/domain/timestamp.ts';
 import { type ClusterViews, clusterViews } from '../../../src/kubernetes/watch-cluster.ts';
 import { aPod, aRegistration, NINE, someDefaults } from '../../support/builders.ts';
-import { BUCKET } from './messages.ts';
+import { BUCKET, USABLE } from './messages.ts';
+
+const REACHED = {
+  kind: 'reached',
+  report: USABLE,
+  clocks: { wallMs: NINE, serverWallMs: NINE },
+} as const;
 
 let views: ClusterViews;
 
@@ -117,6 +124,30 @@ describe('rehearse', () => {
       },
       quotas,
     );
+  });
+
+  test.each<readonly [what: string, rule: string, says: RegExp, instanceId: 'Generated' | 'PodName', quotas: object]>([
+    ['over the quota', 'WithinQuota', /over its quota/, 'Generated', { instances: 1 }],
+    ['that come to one instance id', 'KeyFree', /same instance id/, 'PodName', {}],
+  ])('more pods %s than a status lists: the last is told why, too', async (_, rule, says, instanceId, quotas) => {
+    const count = DETAILS_MAX + 2;
+    const pods = Array.from({ length: count }, (_unused, index) => {
+      // All become one instance id, in as many different ways.
+      const name = Array.from('aaaaaaa', (letter, bit) => ((index >> bit) & 1 ? `${letter}.` : `${letter}-`))
+        .join('')
+        .concat('z');
+      const uid = `aaaa${String(index).padStart(4, '0')}-0000`;
+      return aPod({ name, key: objectKey('trading', name), uid, createdAtMs: NINE + index });
+    });
+    const look = (rehearsal: Rehearsal) => {
+      expect(plannedKeys(BUCKET, rehearsal)).toHaveLength(1);
+      const explained = pods.map((pod) =>
+        explanationOf(draftOf(pod, rehearsal, 'rollcall.dev'), REACHED, new Map(), 'my-cluster'),
+      );
+      expect(explained.map(({ decidedBy }) => decidedBy)).toEqual(['KeyStands', ...Array(count - 1).fill(rule)]);
+      for (const { because } of explained.slice(1)) expect(because).toMatch(says);
+    };
+    await play(pods, [aRegistration({ settings: { instanceId } })], look, quotas);
   });
 
   test('ends with nothing to do, too', async () => {
