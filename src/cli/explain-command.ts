@@ -197,20 +197,29 @@ const statusLines = ({ views, cluster }: Rehearsal, key: ReturnType<typeof objec
 
 const finish = async (scene: Scene, drafts: readonly Draft[]): Promise<readonly Explanation[]> => {
   const keys = drafts.flatMap(({ wanted }) => wanted.map(({ key }) => key));
-  const read = await readKeys(scene, keys);
-  const state = stateOf(scene);
+  const { read, unread } = await readKeys(scene, keys);
+  const state = stateOf(scene, unread);
   return drafts.map((draft) => explanationOf(draft, state, read, scene.operatorId));
 };
 
-const stateOf = ({ bucket }: Scene): BucketState =>
-  bucket.kind === 'unreachable' ? bucket : { kind: 'reached', report: bucket.report, clocks: clocksOf(bucket) };
+const stateOf = ({ bucket }: Scene, unread: string | undefined): BucketState => {
+  if (bucket.kind === 'unreachable') return bucket;
+  const reached = { kind: 'reached', report: bucket.report, clocks: clocksOf(bucket) } as const;
+  return unread === undefined ? reached : { ...reached, unread };
+};
 
-const readKeys = async (
-  { bucket, config, signal }: Scene,
+type ReadKeys = {
+  readonly read: ReadonlyMap<string, ReadEntry>;
+  /** Why they could not be read. */
+  readonly unread: string | undefined;
+};
+
+export const readKeys = async (
+  { bucket, config, signal }: Pick<Scene, 'bucket' | 'config' | 'signal'>,
   keys: readonly string[],
-): Promise<Map<string, ReadEntry>> => {
+): Promise<ReadKeys> => {
   const read = new Map<string, ReadEntry>();
-  if (bucket.kind === 'unreachable' || keys.length === 0) return read;
+  if (bucket.kind === 'unreachable' || keys.length === 0) return { read, unread: undefined };
   try {
     const messages = await bucket.registry.read(
       keys.map((key) => `$KV.${config.bucket}.${key}`),
@@ -222,8 +231,10 @@ const readKeys = async (
     });
   } catch (error) {
     if (!(error instanceof RegistryError)) throw error;
+    // In a bucket that is not there nothing stands.
+    if (error.kind !== 'missing') return { read, unread: error.message };
   }
-  return read;
+  return { read, unread: undefined };
 };
 
 type Explained = { readonly explanations: readonly Explanation[]; readonly preface: readonly string[] };
@@ -232,9 +243,11 @@ type Explained = { readonly explanations: readonly Explanation[]; readonly prefa
 const explainKey = async (scene: Scene, key: string): Promise<Explained> => {
   const { bucket, operatorId } = scene;
   if (bucket.kind === 'unreachable') throw new CommandError(bucket.problem);
-  const found = (await readKeys(scene, [key])).get(key);
+  const { read, unread } = await readKeys(scene, [key]);
+  const found = read.get(key);
   const entry = found?.kind === 'entry' ? found.entry : undefined;
-  const holds = entry === undefined ? 'nothing that is an instance' : entryText(entry, clocksOf(bucket), operatorId);
+  const nothing = unread === undefined ? 'nothing that is an instance' : `what is not known: ${unread}`;
+  const holds = entry === undefined ? nothing : entryText(entry, clocksOf(bucket), operatorId);
   const preface = [`key ${key} holds ${holds}`, ''];
   const drafts = await rehearseScene(scene, (rehearsal) => {
     const ours = entry?.owner?.operatorId === operatorId ? entry.owner : undefined;

@@ -42,12 +42,15 @@ type WantedKey = {
 };
 
 export type BucketState =
-  | { readonly kind: 'reached'; readonly report: BucketReport; readonly clocks: Clocks }
+  /** `unread`: why what stands in it could not be read. */
+  | { readonly kind: 'reached'; readonly report: BucketReport; readonly clocks: Clocks; readonly unread?: string }
   | { readonly kind: 'unreachable'; readonly problem: string };
 
 const QUOTA_ADVICE =
   'Ask whoever runs Rollcall for more (--quota-instances, --quota-services, --quota-bytes), or register less.';
 const ADVICE_BUCKET = '`rollcall bucket check` says what is wrong with it.';
+const ADVICE_UNREAD =
+  'If a right is missing: docs/permissions.md has those of a NATS user. Else ask again in a moment.';
 
 /** `registration` of rules that are asked of none comes first. */
 export const draftOf = (pod: PodView, rehearsal: Rehearsal, prefix: string): Draft => {
@@ -235,7 +238,9 @@ const bucketLine = (bucket: BucketState): RuleLine => {
     const [says = ''] = bucket.problem.split('\n');
     return { ...line, passed: false, says: `The bucket could not be looked at: ${says}.`, advice: ADVICE_BUCKET };
   }
-  const { report } = bucket;
+  const { report, unread } = bucket;
+  if (report.kind === 'usable' && unread !== undefined)
+    return { ...line, passed: false, says: `The bucket could not be read: ${unread}.`, advice: ADVICE_UNREAD };
   if (report.kind === 'usable') return { ...line, passed: true, says: 'The bucket will do.' };
   const says = report.kind === 'unsupported' ? report.reasons.join('; ') : report.description;
   return { ...line, passed: false, says: `The bucket will not do: ${says}.`, advice: ADVICE_BUCKET };
@@ -263,6 +268,7 @@ const isStanding = (read: ReadEntry | undefined, bucket: BucketState, operatorId
 
 const standsText = (read: ReadEntry | undefined, bucket: BucketState, operatorId: string): string => {
   if (bucket.kind === 'unreachable') return 'not known: the bucket could not be read';
+  if (bucket.unread !== undefined) return `not known: ${bucket.unread}`;
   switch (read?.kind) {
     case 'entry':
       return entryText(read.entry, bucket.clocks, operatorId);

@@ -150,6 +150,22 @@ describe('rehearse', () => {
     await play(pods, [aRegistration({ settings: { instanceId } })], look, quotas);
   });
 
+  test('does not take a key that could not be read for one that does not stand', async () => {
+    await play([aPod()], [aRegistration()], (rehearsal) => {
+      const draft = draftOf(aPod(), rehearsal, 'rollcall.dev');
+      const unread = { ...REACHED, unread: 'no right to read' };
+      const explained = explanationOf(draft, unread, new Map(), 'my-cluster');
+      expect(explained).toMatchObject({ registered: false, decidedBy: 'BucketUsable' });
+      expect(explained.because).toContain('no right to read');
+      expect(explained.advice).toContain('docs/permissions.md');
+      expect(explained.keys.map(({ stands }) => stands)).toEqual(['not known: no right to read']);
+      expect(explanationOf(draft, REACHED, new Map(), 'my-cluster')).toMatchObject({
+        decidedBy: 'KeyStands',
+        keys: [{ stands: 'nothing' }],
+      });
+    });
+  });
+
   test('ends with nothing to do, too', async () => {
     expect(await play([], [], ({ writes }) => writes.size)).toBe(0);
   });
