@@ -6,9 +6,10 @@ import type { Config } from '../config.ts';
 import { asList, asObject, asText } from '../domain/raw.ts';
 import { ApiError, type ApiTransport, field, textField } from '../kubernetes/api-transport.ts';
 import { createCluster } from '../kubernetes/cluster-writer.ts';
-import { listCluster } from '../kubernetes/list-cluster.ts';
+import { type Gap, listCluster } from '../kubernetes/list-cluster.ts';
 import { apiVersionOf, collectionPath, resources } from '../kubernetes/resources.ts';
 import { describeRight, missingRights, operatorRights } from '../kubernetes/rights.ts';
+import type { ClusterViews } from '../kubernetes/watch-cluster.ts';
 import { lockSubject } from '../writer/lock.ts';
 import { RegistryError } from '../writer/registry.ts';
 import { bucketChecks } from './bucket-checks.ts';
@@ -36,6 +37,7 @@ import { clocksOf, rehearseScene, type Scene, type SceneBucket, withApi, withBuc
 
 /** What is about to be written is no drift: it is gone at the second look. */
 const SECOND_LOOK_MS = 3_000;
+const ADVICE_READ = 'If a right is missing: docs/permissions.md has those of a NATS user. Else look again in a moment.';
 const OPERATOR_LABEL = 'app.kubernetes.io/name=rollcall';
 
 /** Resolves with the exit code. */
@@ -132,7 +134,7 @@ const servedPlurals = async (transport: ApiTransport, signal: AbortSignal): Prom
 };
 
 /** What the operator made of it: the lock, the keys, the resources. */
-const examineWork = async (site: Site, note: Note): Promise<void> => {
+export const examineWork = async (site: Site, note: Note): Promise<void> => {
   const { config, bucket, operatorId, signal } = site;
   const { registry, report } = bucket;
   if (report.kind === 'usable' || report.kind === 'unsupported') {
@@ -141,11 +143,11 @@ const examineWork = async (site: Site, note: Note): Promise<void> => {
       note(leaderCheck(lock, operatorId, clocksOf(bucket)));
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error;
-      note(failure('leader', sentence(error.message), 'docs/permissions.md has the rights of a NATS user.'));
+      note(failure('leader', sentence(error.message), ADVICE_READ));
     }
   }
-  const first = await look(site);
-  for (const { resource, kind } of first.gaps) {
+  const listed = await list(site);
+  for (const { resource, kind } of listed.gaps) {
     if (kind === 'missing') continue;
     note(
       warning(
@@ -155,31 +157,45 @@ const examineWork = async (site: Site, note: Note): Promise<void> => {
       ),
     );
   }
-  const unseen = first.gaps.filter(({ resource, kind }) => kind !== 'missing' || resource === 'serviceregistrations');
+  const unseen = listed.gaps.filter(({ resource, kind }) => kind !== 'missing' || resource === 'serviceregistrations');
   if (unseen.length > 0) return;
-  if (report.kind === 'usable') {
-    const { entries } = await readEntries(registry, config.bucket, signal);
-    const clocks = clocksOf(bucket);
-    const own = entries
-      .filter(({ owner }) => owner?.operatorId === operatorId)
-      .toSorted((a, b) => b.revision - a.revision);
-    const [latest] = own;
-    if (latest !== undefined) {
-      const offsetMs = latest.heartbeatMs - latest.storedAtMs;
-      note(clockCheck('heartbeat', offsetMs, "The leader's clock, by its last heartbeat, and that of the NATS server"));
-    }
-    const operatorNamespaces = await operatorNamespacesOf(site);
-    note(
-      secondInstallationCheck(
-        entries,
-        { operatorId, hasPod: (uid) => first.uids.has(uid), operatorNamespaces },
-        clocks,
-      ),
-    );
+  try {
+    if (report.kind === 'usable') await examineEntries(site, listed, note);
+    await examineKeys(site, listed, note);
+  } catch (error) {
+    // The API server's are its own: what is left is that the bucket could not be read, now or in the play.
+    if (!(error instanceof CommandError || error instanceof RegistryError)) throw error;
+    note(failure('bucket', sentence(error.message), ADVICE_READ));
   }
+};
+
+/** Who else writes under our id, and by what clock. */
+export const examineEntries = async (site: Site, listed: Pick<Listed, 'uids'>, note: Note): Promise<void> => {
+  const { config, bucket, operatorId, signal } = site;
+  const { entries } = await readEntries(bucket.registry, config.bucket, signal);
+  const clocks = clocksOf(bucket);
+  const own = entries
+    .filter(({ owner }) => owner?.operatorId === operatorId)
+    .toSorted((a, b) => b.revision - a.revision);
+  const [latest] = own;
+  if (latest !== undefined) {
+    const offsetMs = latest.heartbeatMs - latest.storedAtMs;
+    note(clockCheck('heartbeat', offsetMs, "The leader's clock, by its last heartbeat, and that of the NATS server"));
+  }
+  const operatorNamespaces = await operatorNamespacesOf(site);
+  const judge = (uids: ReadonlySet<string>) =>
+    secondInstallationCheck(entries, { operatorId, hasPod: (uid) => uids.has(uid), operatorNamespaces }, clocks);
+  const check = judge(listed.uids);
+  // A pod may have come, and been registered, between the list and the reading: strange is what a later list lacks, too.
+  note(check.verdict === 'failure' ? judge(new Set([...listed.uids, ...(await list(site)).uids])) : check);
+};
+
+/** Whether the keys are what the operator would make them. */
+const examineKeys = async (site: Site, listed: Listed, note: Note): Promise<void> => {
+  const first = await look(site, listed);
   const drifted = driftOf(first.keys);
-  if (drifted.length > 0) await systemClock.sleep(SECOND_LOOK_MS, signal);
-  const again = drifted.length > 0 ? driftOf((await look(site)).keys) : [];
+  if (drifted.length > 0) await systemClock.sleep(SECOND_LOOK_MS, site.signal);
+  const again = drifted.length > 0 ? driftOf((await look(site, await list(site))).keys) : [];
   const stayed = drifted.filter((one) => again.some(({ key, action }) => key === one.key && action === one.action));
   note(driftCheck(stayed, first.keys.length));
   note(conflictCheck(first.keys.filter(({ action }) => action === 'leave')));
@@ -191,9 +207,15 @@ const DRIFT_ACTIONS: readonly PlannedKey['action'][] = ['create', 'update', 'unh
 const driftOf = (keys: readonly PlannedKey[]): readonly Drift[] =>
   keys.filter(({ action }) => DRIFT_ACTIONS.includes(action));
 
-/** The cluster as it is now, and what the operator would do about it. */
-const look = async (site: Site) => {
-  const { config, transport, signal } = site;
+type Listed = {
+  readonly views: ClusterViews;
+  readonly gaps: readonly Gap[];
+  /** Of pods. */
+  readonly uids: ReadonlySet<string>;
+};
+
+/** The cluster as it is now. */
+const list = async ({ config, transport, signal }: Site): Promise<Listed> => {
   const { views, gaps } = await listCluster({
     transport,
     clock: systemClock,
@@ -204,14 +226,16 @@ const look = async (site: Site) => {
     defaults: defaultsOf(config),
     signal,
   });
-  const uids = new Set([...views.pods.values()].map(({ uid }) => uid));
-  const found = await rehearseScene({ ...site, views }, (rehearsal) => ({
-    keys: plannedKeys(config.bucket, rehearsal),
+  return { views, gaps, uids: new Set([...views.pods.values()].map(({ uid }) => uid)) };
+};
+
+/** What the operator would do about it. */
+const look = (site: Site, { views }: Listed) =>
+  rehearseScene({ ...site, views }, (rehearsal) => ({
+    keys: plannedKeys(site.config.bucket, rehearsal),
     refused: refusedOf(rehearsal),
     resources: views.registrations.size,
   }));
-  return { ...found, gaps, uids };
-};
 
 const refusedOf = ({ views, cluster }: Rehearsal): readonly Refused[] =>
   [...views.registrations.values()].flatMap(({ key, status }) => {
