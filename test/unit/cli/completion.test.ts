@@ -51,6 +51,16 @@ test('the script for bash does what it should in a bash', () => {
   expect(stdout).toBe('list,log,');
 });
 
+test.each([
+  ['bash', /^complete .* rollcall$/m],
+  ['zsh', /^#compdef rollcall\n/],
+  ['fish', /^complete -c rollcall /m],
+])('`completion %s` prints what makes that shell ask', async (shell, binding) => {
+  const { code, out, err } = await run(['completion', shell]);
+  expect({ code, err }).toEqual({ code: 0, err: '' });
+  expect(out).toMatch(binding);
+});
+
 test.each(SHELLS)('there is a script for %s, and it asks the program', (shell) => {
   expect(completionText(shell)).toContain('rollcall __complete --');
 });
