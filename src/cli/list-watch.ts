@@ -52,10 +52,10 @@ export const watchRegistry = async (
   return 0;
 };
 
-const frameLines = (
+export const frameLines = (
   bucket: string,
   service: string | undefined,
-  registry: NatsRegistry,
+  registry: Pick<NatsRegistry, 'connected'>,
   changes: RegistryChanges,
   clocks: Clocks,
   width: number,

@@ -1,5 +1,6 @@
+import { stripVTControlCharacters } from 'node:util';
 import { describe, expect, test } from 'vitest';
-import { changeText } from '../../../src/cli/list-watch.ts';
+import { changeText, frameLines } from '../../../src/cli/list-watch.ts';
 import { type RegistryChange, RegistryChanges } from '../../../src/cli/registry-changes.ts';
 import { dataOf, onePerInstance, type RegistryEntry, readEntry, tableLineOf } from '../../../src/cli/registry-entry.ts';
 import { tableLines } from '../../../src/cli/registry-table.ts';
@@ -143,5 +144,41 @@ describe('changes', () => {
     expect(json.endsWith('}\n')).toBe(true);
     expect(JSON.parse(json)).toMatchObject({ event: 'ADDED', key: KEY });
     expect(changeText(change, at(0), 'yaml')).toMatch(/^---\nevent: ADDED\nkey: /);
+  });
+});
+
+describe('the lines of a frame', () => {
+  const drawn = (changes: RegistryChanges, afterMs: number, rows: number, connected = true) =>
+    frameLines(BUCKET, undefined, { connected: () => connected }, changes, at(afterMs), 60, rows).map(
+      stripVTControlCharacters,
+    );
+  const changesWith = (count: number) => {
+    const changes = new RegistryChanges(BUCKET, undefined);
+    for (let n = 0; n < count; n += 1) changes.see(aMessage({ key: `service-instances.quotes.quotes-${n}` }));
+    return changes;
+  };
+
+  test('fit the terminal, and say how many do not', () => {
+    const lines = drawn(changesWith(20), 0, 10);
+    expect(lines).toHaveLength(10);
+    expect(Math.max(...lines.map(({ length }) => length))).toBeLessThanOrEqual(60);
+    expect(lines.at(-1)).toMatch(/^\d+ lines more; Ctrl-C ends it$/);
+    const shown = lines.filter((line) => line.includes('quotes-')).length;
+    const all = drawn(changesWith(20), 0, 60);
+    expect(all.at(-1)).toBe('Ctrl-C ends it');
+    expect(all.filter((line) => line.includes('quotes-')).length).toBe(20);
+    expect(lines.at(-1)).toContain(String(20 - shown));
+  });
+
+  test('show for a while what went, and that nothing can be heard', () => {
+    const changes = changesWith(2);
+    changes.see(aMessage({ key: 'service-instances.quotes.quotes-1', operation: 'MaxAge', storedAtMs: NINE + 1_000 }));
+    expect(drawn(changes, 2_000, 24).join('\n')).toMatch(/quotes-1.*lapsed/i);
+    expect(drawn(changes, 9_000, 24).join('\n')).not.toContain('quotes-1');
+    expect(drawn(changes, 9_000, 24)[0]).not.toContain('NO CONNECTION');
+    expect(drawn(changes, 9_000, 24, false)[0]).toContain('NO CONNECTION TO NATS');
+    expect(drawn(new RegistryChanges(BUCKET, undefined), 0, 24)).toContain(
+      `No instance stands in the bucket ${BUCKET}.`,
+    );
   });
 });
