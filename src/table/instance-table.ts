@@ -663,12 +663,12 @@ export class InstanceTable {
     }
   }
 
-  /** The writes are under way from now on, with what their rows want at this moment. */
   /** How many due rows make a batch of about `limit`: each may bring the keys of its instance in two other forms along. */
   #roomFor(limit: number): number {
     return this.#undotted === 0 ? limit : Math.ceil(limit / 2);
   }
 
+  /** The writes are under way from now on, with what their rows want at this moment. */
   #takeOff({ writes, putBack, putOff }: Joined, nowMs: number, mayKeep: (row: Row) => boolean): readonly Write[] {
     for (const row of putBack.toReversed()) {
       this.#schedule(row, nowMs);
@@ -736,6 +736,8 @@ export class InstanceTable {
 
   #besideWrite(row: Row, nowMs: number, mayKeep: (row: Row) => boolean): JoinedWrite | undefined {
     if (row.inFlight || this.#refused.has(row) || (row.wish.state.kind === 'live' && !mayKeep(row))) return undefined;
+    // Only as a part of its hand-over.
+    if (promotes(row)) return undefined;
     const next = nextStep(row, nowMs);
     const isRefreshed = row.wish.state.kind === 'live' && row.observed.kind === 'ours' && row.tenure === 'current';
     const step = next.kind === 'wait' && isRefreshed ? REFRESH : next;
