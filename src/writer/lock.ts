@@ -35,7 +35,7 @@ export type Term = {
 
 export const lockSubject = (bucket: string, operatorId: string): string => `$ROLLCALL.${bucket}.${operatorId}.lock`;
 
-/** Who may take the lock, given its last message. `held`: somebody else has it; `waitMs` is the most it can last. */
+/** Who may take the lock, given its last message. `held`: somebody else has it. */
 export type LockClaim =
   | { readonly kind: 'free'; readonly expectedRevision: Revision }
   | { readonly kind: 'held'; readonly holder: string };

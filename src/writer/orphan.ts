@@ -1,6 +1,7 @@
 // A key of ours in the stream whose pod nobody here wishes for: the pod went while nobody led. Pure: turns the stored
 // message into a wish to say farewell, from what the value and its owner header tell.
 
+import { TTL_SECONDS_MAX } from '../domain/crd-schema.ts';
 import type { InstanceContent, InstanceKey, Wish } from '../domain/instance.ts';
 import { type KeyForm, parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
@@ -33,7 +34,8 @@ export const orphanOf = (
   const value = parseInstance(message.body);
   if (parts === undefined || value === undefined) return undefined;
   if (message.body.length > VALUE_BYTES_MAX || !isRepeatable(value.content, parts.serviceName)) return undefined;
-  const ttlMs = (message.ttlSeconds ?? 0) * 1_000;
+  // What somebody planted in our name may have any TTL; ours are whole seconds.
+  const ttlMs = Math.min(Math.max(1, Math.ceil(message.ttlSeconds ?? 0)), TTL_SECONDS_MAX) * 1_000;
   return {
     instanceId: parts.instanceId,
     key: parts.key,
@@ -46,7 +48,7 @@ export const orphanOf = (
       keyLayout: parts.form,
       whenNotReady: whenNotReady(owner.namespace, parts.serviceName),
       adopt: false,
-      ttlMs: Math.max(ttlMs, 1_000),
+      ttlMs,
       intervalMs: Math.max(ttlMs / 3, 1_000),
       content: { ...value.content, metadata: withoutStickyTerm(value.content.metadata) },
       state: { kind: 'away', reason: 'Terminating' },

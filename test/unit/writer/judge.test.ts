@@ -99,3 +99,12 @@ describe('orphanOf', () => {
     expect(orphanOf(message, 'service-registry', 'us', policy)).toBeUndefined();
   });
 });
+
+test.each([
+  [90.5, 91],
+  [2 ** 63, 3_600],
+  [0.2, 1],
+])('a value in our name with a TTL of %d s gets a farewell with one of %d s', (ttlSeconds, farewellSeconds) => {
+  const orphan = orphanOf(aMessage({ ttlSeconds }), 'service-registry', 'us', () => 'MarkUnhealthy');
+  expect(orphan?.wish.ttlMs).toBe(farewellSeconds * 1_000);
+});
