@@ -30,10 +30,10 @@ export type PodReconcilerContext = {
   readonly onMoved: (pod: ObjectKey) => void;
   /** The services under which the pod is not registered, because its namespace is over its quota; told as long as it is. */
   readonly onExcess: (pod: PodView, services: readonly string[]) => void;
-  /** Annotations of the pod that are no good. */
+  /** Annotations of the pod that are no good; none: they may be again. */
   readonly onProblems: (pod: PodView, problems: Decision['problems']) => void;
-  /** The pod asks to be registered, and a person's resource for its service does not select it. */
-  readonly onLeftOut: (pod: PodView, person: RegistrationView) => void;
+  /** The pod asks to be registered, and this resource of a person for its service does not select it; or none does so. */
+  readonly onLeftOut: (pod: PodView, person: RegistrationView | undefined) => void;
   /** Told of each rule that is asked. */
   readonly trace?: (asked: Asked) => void;
 };
@@ -70,11 +70,9 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
       pod,
       decision.wishes.flatMap((wish) => (wishes.includes(wish) ? [] : wish.serviceName)),
     );
-  const problems = [...decision.problems, ...layerProblems(layer, registrations, wishes)];
-  if (problems.length > 0) context.onProblems(pod, problems);
+  context.onProblems(pod, [...decision.problems, ...layerProblems(layer, registrations, wishes)]);
   const selecting = registrations.filter(({ key }) => decision.wishes.some(({ registration }) => registration === key));
-  const person = leftOutBy(pod, workload, registrations, selecting);
-  if (person !== undefined) context.onLeftOut(pod, person);
+  context.onLeftOut(pod, leftOutBy(pod, workload, registrations, selecting));
 };
 
 /** What the pod's workload says; or the pod itself, where nothing that we read controls it. */

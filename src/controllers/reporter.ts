@@ -79,10 +79,9 @@ export class Reporter {
     const regarding = podReference(pod);
     const why = `namespace ${pod.namespace} has more than its quota of ${quota}, and the oldest count`;
     const note = services.length === 0 ? '' : `Not registered as ${services.join(', ')}: ${why}`;
-    this.#once(`${pod.uid} quota`, note, () => {
-      if (note === '') return;
-      this.#events.emit({ regarding, type: 'Warning', reason: 'QuotaExceeded', action: 'Register', note });
-    });
+    this.#once(`${pod.uid} quota`, note, () =>
+      this.#events.emit({ regarding, type: 'Warning', reason: 'QuotaExceeded', action: 'Register', note }),
+    );
   }
 
   lapsed(row: Row): void {
@@ -107,8 +106,9 @@ export class Reporter {
     return missed;
   }
 
+  /** None: what was wrong is right again. */
   readonly podProblems = (pod: PodView, problems: readonly AnnotationProblem[]): void => {
-    if (this.#misses(pod)) return;
+    if (problems.length > 0 && this.#misses(pod)) return;
     this.#tellProblems('pod', podReference(pod), problems);
   };
 
@@ -141,10 +141,16 @@ export class Reporter {
     if (owned?.owned === true) this.#tellProblems('plan', registrationReference(owned), problems);
   };
 
-  readonly leftOut = (pod: PodView, person: RegistrationView): void => {
+  /** `person` undefined: nobody leaves the pod out, or not any more. */
+  readonly leftOut = (pod: PodView, person: RegistrationView | undefined): void => {
+    const topic = `${pod.uid} person`;
+    if (person === undefined) {
+      this.#told.delete(topic);
+      return;
+    }
     if (this.#misses(pod)) return;
     const note = `ServiceRegistration ${person.name} registers service ${person.serviceName ?? person.name} and does not select this pod: change its selector, or the pod's annotations.`;
-    this.#once(`${pod.uid} person`, note, () =>
+    this.#once(topic, note, () =>
       this.#events.emit({
         regarding: podReference(pod),
         related: registrationReference(person),
@@ -179,10 +185,9 @@ export class Reporter {
   /** `topic`: who found them. One object may have problems of several kinds. */
   #tellProblems(topic: string, regarding: ObjectReference, problems: readonly AnnotationProblem[]): void {
     const note = problems.map((problem) => `${problem.message} It is "${problem.value}".`).join(' ');
-    this.#once(`${regarding.uid} ${topic}`, note, () => {
-      if (note === '') return;
-      this.#events.emit({ regarding, type: 'Warning', reason: 'InvalidAnnotation', action: 'Reconcile', note });
-    });
+    this.#once(`${regarding.uid} ${topic}`, note, () =>
+      this.#events.emit({ regarding, type: 'Warning', reason: 'InvalidAnnotation', action: 'Reconcile', note }),
+    );
   }
 
   #misses(pod: PodView): boolean {
@@ -191,8 +196,13 @@ export class Reporter {
     return true;
   }
 
+  /** An empty note: there is nothing to tell any more, and what was told would be news again. */
   #once(topic: string, note: string, tell: () => void): void {
-    if (!this.#speaks() || (this.#told.get(topic) ?? '') === note) return;
+    if (note === '') {
+      this.#told.delete(topic);
+      return;
+    }
+    if (!this.#speaks() || this.#told.get(topic) === note) return;
     if (this.#told.size >= TOLD_MAX) this.#told.clear();
     this.#told.set(topic, note);
     tell();

@@ -90,6 +90,27 @@ test('a pod that is left out is told once, a new pod of its name anew', () => {
   expect(told[0]).toMatch(/^Pod\/trading-1 NotSelected: ServiceRegistration by-hand registers service trading-service/);
 });
 
+test('what was put right and is wrong again is told again', () => {
+  const { reporter, told } = setUp();
+  const person = aRegistration({ name: 'by-hand', serviceName: 'trading-service' });
+  reporter.podProblems(aPod(), []);
+  reporter.leftOut(aPod(), undefined);
+  expect(told).toEqual([]);
+  for (const problems of [[aProblem('port')], [], [aProblem('port')]]) reporter.podProblems(aPod(), problems);
+  for (const by of [person, undefined, person]) reporter.leftOut(aPod(), by);
+  expect(told.map((line) => line.split(':')[0])).toEqual([
+    ...Array.from({ length: 2 }, () => 'Pod/trading-1 InvalidAnnotation'),
+    ...Array.from({ length: 2 }, () => 'Pod/trading-1 NotSelected'),
+  ]);
+});
+
+test('a replica that has no say does not remember whom it has nothing to tell', () => {
+  const { reporter } = setUp({ speaks: false });
+  reporter.podProblems(aPod(), []);
+  reporter.leftOut(aPod(), undefined);
+  expect(reporter.takeMissed()).toEqual([]);
+});
+
 test('a replica that has no say tells nobody, and remembers whom it would have told', () => {
   const { reporter, told } = setUp({ speaks: false });
   reporter.leftOut(aPod(), aRegistration());
