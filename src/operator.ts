@@ -24,7 +24,7 @@ import { type EventSink, Reporter } from './controllers/reporter.ts';
 import type { Change, ReadonlyView, ViewObject } from './controllers/view.ts';
 import { allViews, type Views, workloadOf } from './controllers/views.ts';
 import { type QueueObserver, type QueueReading, WorkQueue } from './controllers/work-queue.ts';
-import type { Asked } from './domain/decide.ts';
+import { type Asked, byAge } from './domain/decide.ts';
 import type { NameClaimMode } from './domain/name-claims.ts';
 import { clusterKey, type NamespaceView } from './domain/namespace.ts';
 import { DEFAULTS_ANNOTATION } from './domain/namespace-defaults.ts';
@@ -98,7 +98,7 @@ export class Operator {
   readonly #reporter: Reporter;
   readonly #gates: ReadinessGates;
   readonly #registrationLists = new Map<string, readonly RegistrationView[]>();
-  /** Those of them that may use their names. */
+  /** Those of them that may use their names, in the order in which pods are asked of them. */
   readonly #grantedLists = new Map<string, readonly RegistrationView[]>();
   /** Every view was complete once. Before that no change asks for anything: all would be asked for again. */
   #listed = false;
@@ -516,7 +516,9 @@ export class Operator {
   #grantedOf(namespace: string): readonly RegistrationView[] {
     const known = this.#grantedLists.get(namespace);
     if (known !== undefined) return known;
-    const granted = this.#registrationsOf(namespace).filter(({ key }) => this.#claims.of(key).kind === 'granted');
+    const granted = this.#registrationsOf(namespace)
+      .filter(({ key }) => this.#claims.of(key).kind === 'granted')
+      .toSorted(byAge);
     if (granted.length > 0) this.#grantedLists.set(namespace, granted);
     return granted;
   }

@@ -3,7 +3,7 @@
 // removed, by the replica that speaks.
 
 import { podServiceName, readRegister } from '../domain/annotations.ts';
-import { isApplied, type OwnedPlan, planForPods, planForWorkload } from '../domain/owned-registration.ts';
+import { isApplied, isMadeFor, type OwnedPlan, planForPods, planForWorkload } from '../domain/owned-registration.ts';
 import { objectKey, type PodView } from '../domain/pod.ts';
 import { sameStatus as sameJson } from '../domain/registration-status.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
@@ -113,10 +113,15 @@ export const ownedKeysOf = (views: Views, registration: RegistrationView): reado
 };
 
 const looseServiceOf = (views: Views, pod: PodView): string | undefined => {
-  if (readRegister(pod.annotations) !== 'yes' || pod.phase === 'Succeeded' || pod.phase === 'Failed') return undefined;
-  const controller = pod.controller;
-  if (controller === undefined) return podServiceName(pod);
-  if (workloadOf(views, pod) !== undefined) return undefined;
-  if (isPending(views, pod)) return undefined;
-  return podServiceName(pod, controller.name);
+  const register = readRegister(pod.annotations);
+  if (register === 'absent' || register === 'no' || pod.phase === 'Succeeded' || pod.phase === 'Failed')
+    return undefined;
+  const { controller } = pod;
+  if (controller !== undefined && (workloadOf(views, pod) !== undefined || isPending(views, pod))) return undefined;
+  const service = podServiceName(pod, controller?.name);
+  if (register === 'yes') return service;
+  for (const registration of views.registrations.byNamespace(pod.namespace)) {
+    if (registration.serviceName === service && isMadeFor(pod, registration)) return service;
+  }
+  return undefined;
 };

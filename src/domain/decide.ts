@@ -18,6 +18,7 @@ import {
 } from './annotations.ts';
 import { afterSlash } from './crd-schema.ts';
 import type { Wish } from './instance.ts';
+import { isMadeFor } from './owned-registration.ts';
 import type { ObjectKey, PodView } from './pod.ts';
 import { resolvePort } from './port.ts';
 import { selects } from './selector.ts';
@@ -36,7 +37,7 @@ export type DecideOptions = {
   readonly workloadDefaults?: Defaults;
   /** The name of a service of this namespace in the registry; absent: the service's own. */
   readonly registryName?: (serviceName: string) => string;
-  /** Whether the table holds this pod under this registration; tells what an invalid registration still counts for. */
+  /** Whether the table holds this pod under this registration; tells what an invalid one, or wish, still counts for. */
   readonly holds?: (registration: ObjectKey) => boolean;
   /** Told of each rule as it is asked; for people who want to know why. */
   readonly trace?: (asked: Asked) => void;
@@ -88,38 +89,46 @@ type Candidate = {
 
 const NOTHING: Decision = { wishes: [], conflicts: [], frozen: [], problems: [] };
 
-/** `registrations`: those of the pod's namespace, in any order. */
+/** `registrations`: those of the pod's namespace, in any order; fastest in that of `byAge`. */
 export const decide = (pod: PodView, registrations: readonly RegistrationView[], options: DecideOptions): Decision => {
   const ask = (rule: Rule, passed: boolean, registration?: ObjectKey, winner?: ObjectKey): boolean => {
     options.trace?.({ rule, passed, ...(registration && { registration }), ...(winner && { winner }) });
     return passed;
   };
-  if (!ask('RegistrationExists', registrations.length > 0)) return NOTHING;
-  if (!ask('PodNotFinished', pod.phase !== 'Succeeded' && pod.phase !== 'Failed')) return NOTHING;
+  const finished = pod.phase === 'Succeeded' || pod.phase === 'Failed';
   const overrides = readPodAnnotations(pod.annotations);
-  if (!ask('PodNotKeptOut', overrides.register !== 'no')) return NOTHING;
+  const keptOut = overrides.register === 'no';
+  if (!ask('RegistrationExists', registrations.length > 0))
+    return finished || keptOut ? NOTHING : { ...NOTHING, problems: overrides.problems };
+  if (!ask('PodNotFinished', !finished)) return NOTHING;
+  if (!ask('PodNotKeptOut', !keptOut)) return NOTHING;
 
   const wishes: Wish[] = [];
   const conflicts: SelectedTwice[] = [];
   const frozen: ObjectKey[] = [];
   const problems: AnnotationProblem[] = [...overrides.problems];
   const winners = new Map<string, ObjectKey>();
+  const inRegistry = (serviceName: string) => options.registryName?.(serviceName) ?? serviceName;
   let named = false;
-  for (const registration of byAge(registrations)) {
+  for (const registration of sorted(registrations)) {
     const { key } = registration;
     if (!ask('RegistrationStays', !registration.deleting, key)) continue;
     ask('SpecValid', registration.settings.kind === 'valid', key);
     if (registration.settings.kind === 'invalid') {
       frozen.push(registration.key);
       const held = options.holds?.(registration.key) ?? false;
-      if (held && registration.serviceName !== undefined) claim(winners, registration.serviceName, registration.key);
+      const { serviceName } = registration;
+      if (held && serviceName !== undefined) claim(winners, inRegistry(serviceName), registration.key);
       continue;
     }
     const stated = registration.settings.value;
-    const selected = isSelected(pod, stated, overrides.register === 'yes', options.workloadName);
+    const annotated =
+      overrides.register === 'yes' ||
+      (overrides.register === 'invalid' && ((options.holds?.(key) ?? false) || isMadeFor(pod, registration)));
+    const selected = isSelected(pod, stated, annotated, options.workloadName);
     if (!ask('PodSelected', selected, key)) continue;
     named ||= stated.selector === undefined;
-    const serviceName = options.registryName?.(stated.serviceName) ?? stated.serviceName;
+    const serviceName = inRegistry(stated.serviceName);
     const winner = claim(winners, serviceName, registration.key);
     if (ask('NoOlderRegistration', winner === key, key, winner)) {
       const settings = settingsOf({ registration, settings: stated }, options.workloadDefaults, problems);
@@ -139,18 +148,18 @@ export const decide = (pod: PodView, registrations: readonly RegistrationView[],
 export const frozenWish = (held: Wish, pod: PodView): Wish =>
   held.state.kind === 'away' && held.state.reason === 'Suspended' ? held : { ...held, state: podState(pod) };
 
-/**
- * The older counts, whatever the order of reading. Last come those that gather what no workload's resource has.
- */
-const byAge = (registrations: readonly RegistrationView[]): readonly RegistrationView[] =>
-  registrations.length === 1
+/** The older counts, whatever the order of reading. Last come those that gather what no workload's resource has. */
+export const byAge = (a: RegistrationView, b: RegistrationView): number =>
+  Number(isGathering(a)) - Number(isGathering(b)) || a.createdAtMs - b.createdAtMs || (a.name < b.name ? -1 : 1);
+
+/** A namespace's list is asked once per pod: whoever keeps it keeps it sorted, and then looking is all it costs. */
+const sorted = (registrations: readonly RegistrationView[]): readonly RegistrationView[] =>
+  registrations.every((one, i) => {
+    const previous = registrations[i - 1];
+    return previous === undefined || byAge(previous, one) < 0;
+  })
     ? registrations
-    : registrations.toSorted(
-        (a, b) =>
-          Number(isGathering(a)) - Number(isGathering(b)) ||
-          a.createdAtMs - b.createdAtMs ||
-          (a.name < b.name ? -1 : 1),
-      );
+    : registrations.toSorted(byAge);
 
 /**
  * Our own resource for annotated pods without an annotated workload. It names no pods, so the pods of a workload of the

@@ -134,6 +134,13 @@ export const planForPods = (
 };
 
 /**
+ * Our own resource for annotated pods was made for this one or its controller. Nobody knows what a `register` that is
+ * neither "true" nor "false" wants, so such a pod stays with it.
+ */
+export const isMadeFor = ({ controller, uid }: PodView, { owned, ownerUids, spec }: RegistrationView): boolean =>
+  owned && spec !== undefined && spec.selector === undefined && ownerUids.includes(controller?.uid ?? uid);
+
+/**
  * Whether applying the manifest would change nothing. Fields and owners that others added do not count, because
  * applying never removes what another manager owns, and would be tried for ever: the owned reconciler restores those.
  */

@@ -143,6 +143,25 @@ describe('selection', () => {
     expect(decideFor(pod, [registration], options).wishes).toHaveLength(selected ? 1 : 0);
   });
 
+  test.each<[string, RegistrationView, Partial<DecideOptions>, boolean]>([
+    ['where it is held', aSelectorless(), { holds: () => true }, true],
+    ['of our own resource that was made for it', aSelectorless({ owned: true, ownerUids: [aPod().uid] }), {}, true],
+    ['of our own resource that was made for others', aSelectorless({ owned: true, ownerUids: ['other'] }), {}, false],
+    ['of a resource of a person that it owns', aSelectorless({ ownerUids: [aPod().uid] }), {}, false],
+  ])('a register that is no good leaves the pod as it was: %s', (_, registration, options, selected) => {
+    const pod = annotated({ register: 'TRUE', 'service-name': 'trading-service' });
+    const { wishes, problems } = decideFor(pod, [registration], options);
+    expect(wishes).toHaveLength(selected ? 1 : 0);
+    expect(problems).toMatchObject([{ annotation: 'register', value: 'TRUE' }]);
+  });
+
+  test.each<[string, Partial<PodView>, number]>([
+    ['is told', {}, 1],
+    ['is not told of one that is over', { phase: 'Failed' }, 0],
+  ])('what is wrong with a pod where there are no resources %s', (_, pod, count) => {
+    expect(decideFor(annotated({ register: 'yes' }, pod), []).problems).toHaveLength(count);
+  });
+
   test('several services for one pod', () => {
     const two = [aRegistration({ name: 'alpha' }), aRegistration({ name: 'beta' })];
     expect(decideFor(aPod(), two).wishes.map(({ serviceName }) => serviceName)).toEqual(['alpha', 'beta']);
@@ -435,4 +454,12 @@ test('the name in the registry may be another than the one that is asked for; po
     ['trading-api', 'trading-api'],
   ]);
   expect(conflicts.map(({ registration }) => registration)).toEqual(['trading/api-two']);
+});
+
+test('an invalid resource that holds the pod keeps it from younger ones also under another name in the registry', () => {
+  const registryName = (serviceName: string) => `trading-${serviceName}`;
+  const older = aRegistration({ name: 'older', createdAtMs: NINE - 1, serviceName: 'web', problem: 'no good' });
+  const younger = aRegistration({ name: 'younger', serviceName: 'web' });
+  const decision = decideFor(aPod(), [younger, older], { registryName, holds: (key) => key === older.key });
+  expect(decision).toMatchObject({ wishes: [], conflicts: [{ registration: younger.key, winner: older.key }] });
 });
