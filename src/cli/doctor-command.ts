@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import { asList, asObject, asText } from '../domain/raw.ts';
 import { ApiError, type ApiTransport, field, textField } from '../kubernetes/api-transport.ts';
 import { createCluster } from '../kubernetes/cluster-writer.ts';
-import { type Gap, listCluster } from '../kubernetes/list-cluster.ts';
+import type { Gap } from '../kubernetes/list-cluster.ts';
 import { apiVersionOf, collectionPath, resources } from '../kubernetes/resources.ts';
 import { describeRight, missingRights, operatorRights } from '../kubernetes/rights.ts';
 import type { ClusterViews } from '../kubernetes/watch-cluster.ts';
@@ -33,7 +33,7 @@ import { defaultsOf } from './from-config.ts';
 import { readClusterId } from './operator-id.ts';
 import { readEntries } from './read-registry.ts';
 import type { Rehearsal } from './rehearsal.ts';
-import { clocksOf, rehearseScene, type Scene, type SceneBucket, withApi, withBucket } from './scene.ts';
+import { clocksOf, listScene, rehearseScene, type Scene, type SceneBucket, withApi, withBucket } from './scene.ts';
 
 /** What is about to be written is no drift: it is gone at the second look. */
 const SECOND_LOOK_MS = 3_000;
@@ -216,16 +216,7 @@ type Listed = {
 
 /** The cluster as it is now. */
 const list = async ({ config, transport, signal }: Site): Promise<Listed> => {
-  const { views, gaps } = await listCluster({
-    transport,
-    clock: systemClock,
-    log: QUIET,
-    annotationPrefix: config.annotationPrefix,
-    namespaces: config.namespace,
-    excludeNamespaces: config.excludeNamespace,
-    defaults: defaultsOf(config),
-    signal,
-  });
+  const { views, gaps } = await listScene(config, transport, signal);
   return { views, gaps, uids: new Set([...views.pods.values()].map(({ uid }) => uid)) };
 };
 
@@ -251,5 +242,3 @@ const operatorNamespacesOf = async ({ transport, signal }: Site): Promise<readon
   const namespaces = asList(field(body, 'items')).flatMap((pod) => textField(pod, 'metadata', 'namespace') ?? []);
   return [...new Set(namespaces)].toSorted();
 };
-
-const QUIET = { debug: () => undefined, info: () => undefined, warn: () => undefined, error: () => undefined };

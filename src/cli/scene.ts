@@ -3,7 +3,7 @@
 
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import { ApiError } from '../kubernetes/api-transport.ts';
+import { ApiError, type ApiTransport } from '../kubernetes/api-transport.ts';
 import { type Gap, listCluster } from '../kubernetes/list-cluster.ts';
 import type { ClosableTransport } from '../kubernetes/undici-transport.ts';
 import type { ClusterViews } from '../kubernetes/watch-cluster.ts';
@@ -52,6 +52,20 @@ export const withApi = async <T>(config: Config, use: (transport: ClosableTransp
   }
 };
 
+/** The cluster as it is now, read as the operator reads it. `namespace`: the only one, where reading all is not allowed. */
+export const listScene = (config: Config, transport: ApiTransport, signal: AbortSignal, namespace?: string) =>
+  listCluster({
+    transport,
+    clock: systemClock,
+    log: QUIET,
+    annotationPrefix: config.annotationPrefix,
+    namespaces: config.namespace,
+    excludeNamespaces: config.excludeNamespace,
+    defaults: defaultsOf(config),
+    ...(namespace === undefined ? {} : { namespace }),
+    signal,
+  });
+
 /** `namespace`: the only one that is read where reading all is not allowed. @throws CommandError */
 export const withScene = <T>(
   config: Config,
@@ -62,17 +76,7 @@ export const withScene = <T>(
   withApi(config, async (transport) => {
     const { signal } = io;
     const operatorId = config.operatorId ?? (await clusterIdOf(transport, signal));
-    const { views, gaps } = await listCluster({
-      transport,
-      clock: systemClock,
-      log: QUIET,
-      annotationPrefix: config.annotationPrefix,
-      namespaces: config.namespace,
-      excludeNamespaces: config.excludeNamespace,
-      defaults: defaultsOf(config),
-      ...(namespace === undefined ? {} : { namespace }),
-      signal,
-    });
+    const { views, gaps } = await listScene(config, transport, signal, namespace);
     const scene = { config, transport, operatorId, views, gaps, signal };
     return withBucket(config, signal, (bucket) => use({ ...scene, bucket }));
   });

@@ -11,8 +11,8 @@ import { conflictSentence, type InstanceReport, type RegistrationStatus } from '
 import type { RegistrationView } from '../domain/service-registration.ts';
 import { statusEvents } from '../domain/status-events.ts';
 import type { WorkloadView } from '../domain/workload.ts';
-import type { Write } from '../table/instance-table.ts';
 import { isShown, type Row } from '../table/row.ts';
+import type { Write } from '../table/write.ts';
 import type { EventSink, ObjectReference } from './cluster.ts';
 import type { Views } from './views.ts';
 

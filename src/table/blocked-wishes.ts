@@ -3,6 +3,7 @@
 
 import type { InstanceKey, Wish } from '../domain/instance.ts';
 import { type ObjectKey, objectKey } from '../domain/pod.ts';
+import { dropFrom, putInto } from './sets.ts';
 
 export type BlockedWish = { readonly key: InstanceKey; readonly wish: Wish };
 
@@ -13,9 +14,9 @@ export class BlockedWishes {
 
   add(key: InstanceKey, wish: Wish): void {
     const blocked = { key, wish };
-    put(this.#byKey, key, blocked);
-    put(this.#byPod, podOf(wish), blocked);
-    put(this.#byRegistration, wish.registration, blocked);
+    putInto(this.#byKey, key, blocked);
+    putInto(this.#byPod, podOf(wish), blocked);
+    putInto(this.#byRegistration, wish.registration, blocked);
   }
 
   /** Forgets the wishes of a pod and returns them. */
@@ -44,9 +45,9 @@ export class BlockedWishes {
   }
 
   #remove(blocked: BlockedWish): void {
-    drop(this.#byKey, blocked.key, blocked);
-    drop(this.#byPod, podOf(blocked.wish), blocked);
-    drop(this.#byRegistration, blocked.wish.registration, blocked);
+    dropFrom(this.#byKey, blocked.key, blocked);
+    dropFrom(this.#byPod, podOf(blocked.wish), blocked);
+    dropFrom(this.#byRegistration, blocked.wish.registration, blocked);
   }
 }
 
@@ -55,15 +56,3 @@ export const isOlder = (a: Wish, b: Wish): boolean =>
   a.podCreatedAtMs < b.podCreatedAtMs || (a.podCreatedAtMs === b.podCreatedAtMs && a.pod.uid < b.pod.uid);
 
 const podOf = ({ pod }: Wish): ObjectKey => objectKey(pod.namespace, pod.name);
-
-const put = <K>(sets: Map<K, Set<BlockedWish>>, key: K, blocked: BlockedWish): void => {
-  const set = sets.get(key);
-  if (set === undefined) sets.set(key, new Set([blocked]));
-  else set.add(blocked);
-};
-
-const drop = <K>(sets: Map<K, Set<BlockedWish>>, key: K, blocked: BlockedWish): void => {
-  const set = sets.get(key);
-  set?.delete(blocked);
-  if (set?.size === 0) sets.delete(key);
-};

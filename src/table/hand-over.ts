@@ -4,10 +4,10 @@
 // Who is elected is `sticky-groups.ts`'s.
 
 import type { GroupKey } from '../domain/sticky.ts';
-import type { Write } from './instance-table.ts';
 import type { DueWrite } from './lanes.ts';
 import { LAPSE_SLACK_MS, nextStep, promotes, type Row } from './row.ts';
 import type { StickyGroups } from './sticky-groups.ts';
+import type { Write } from './write.ts';
 
 export type JoinedWrite = DueWrite & {
   /** The group whose hand-over this is a part of. */

@@ -4,28 +4,18 @@
 // On a replica that does not lead, rows are kept but nothing is scheduled: the table is warm.
 
 import type { Clock } from '../clock.ts';
-import type { InstanceKey, InstanceStatus, Wish } from '../domain/instance.ts';
-import {
-  formsOf,
-  generatedInstanceId,
-  instanceKey,
-  KEY_FORMS,
-  type KeyForm,
-  parseInstanceKey,
-  podNameInstanceId,
-} from '../domain/names.ts';
+import type { InstanceKey, Wish } from '../domain/instance.ts';
+import { formsOf, generatedInstanceId, type KeyForm, parseInstanceKey, podNameInstanceId } from '../domain/names.ts';
 import { type ObjectKey, objectKey } from '../domain/pod.ts';
 import type { InstanceReport, Refusal } from '../domain/registration-status.ts';
-import { encodeInstance } from '../domain/service-instance.ts';
-import type { ActiveRole, GroupKey } from '../domain/sticky.ts';
 import type { Revision } from '../writer/registry.ts';
 import { BlockedWishes, isOlder } from './blocked-wishes.ts';
 import { begunGrace, graceEndsAtMs, graceOf, inForce, isGraceOver, wantedBy } from './grace.ts';
 import { inOrder, type Joined, type JoinedWrite, joinHandOvers, tornHandOvers } from './hand-over.ts';
 import { Lanes, TICK_MS } from './lanes.ts';
 import { Losses } from './losses.ts';
+import { blockedReport, instanceReport } from './reports.ts';
 import {
-  type EncodedValue,
   heldTerm,
   isShown,
   nextStep,
@@ -36,30 +26,12 @@ import {
   SETTLED,
   type Step,
   sameText,
-  statusOf,
   type Tenure,
-  type WriteReason,
 } from './row.ts';
-import { RowIndex } from './row-index.ts';
+import { keyIn, RowIndex } from './row-index.ts';
 import { fractionOf, nextRefreshMs } from './spread.ts';
 import { groupOf, StickyGroups } from './sticky-groups.ts';
-
-export type Write = {
-  readonly row: Row;
-  readonly operation: 'PUT' | 'PURGE';
-  readonly reason: WriteReason;
-  /** What the row wanted when it was taken; it may want something else by the time the batch is acknowledged. */
-  readonly wish: Wish;
-  readonly text: EncodedValue;
-  readonly status: InstanceStatus;
-  /** The key says ACTIVE for a sticky group by this write. */
-  readonly active: ActiveRole | undefined;
-  /** It did not before: the term of its role is the batch's. */
-  readonly promotes: boolean;
-  /** The sticky group whose hand-over this is a part of: it is stored whole or not at all. */
-  readonly handOver: GroupKey | undefined;
-  readonly expectedRevision: Revision;
-};
+import { NO_TEXT, revisionOf, textOf, type Write, writeOf } from './write.ts';
 
 export type Taken = { readonly writes: readonly Write[]; readonly reads: readonly Row[] };
 
@@ -86,8 +58,6 @@ export class InstanceTable {
   #leading = false;
   /** Rows whose key is seen to be ours. */
   #ours = 0;
-  /** Rows whose key has another form than the dotted one. */
-  #undotted = 0;
 
   constructor(clock: Clock, listener: TableListener) {
     this.#clock = clock;
@@ -176,30 +146,17 @@ export class InstanceTable {
     );
   }
 
-  /** Of the keys of an instance the one that is worst off counts. */
   #report(shown: Row, nowMs: number): InstanceReport {
-    const { wish } = shown;
-    const besides = this.#besides(shown).filter(({ tenure, farewell }) => tenure === 'current' && !farewell);
-    const worst = besides.reduce(
-      (a, b) => (BADNESS[reportOf(b, nowMs).status] > BADNESS[reportOf(a, nowMs).status] ? b : a),
-      shown,
-    );
-    const { status, reason } = reportOf(worst, nowMs);
-    const refusal = [shown, ...besides].flatMap((row) => this.#refused.get(row) ?? [])[0];
-    return {
-      pod: wish.pod.name,
-      instanceId: shown.instanceId,
-      key: status === 'Conflict' ? worst.key : shown.key,
-      status,
-      ...(reason === undefined ? {} : { reason }),
-      ...(refusal === undefined ? {} : { refusal }),
-      ...(status === 'Conflict' ? { heldBy: this.#holderOf(worst) } : {}),
-      ready: wish.state.kind === 'live',
-      version: wish.content.version,
-      ...(wish.versionNote === undefined ? {} : { versionNote: wish.versionNote }),
-      inForce: wish,
-      sinceMs: worst.report.sinceMs,
-    };
+    const besides = this.#index.besides(shown).filter(({ tenure, farewell }) => tenure === 'current' && !farewell);
+    return instanceReport(shown, besides, nowMs, {
+      refusalOf: (row) => this.#refused.get(row),
+      lossesOf: (row) => this.#losses.times(row),
+    });
+  }
+
+  #blockedReport(dotted: InstanceKey, wish: Wish): InstanceReport {
+    const { serviceName, instanceId } = parseInstanceKey(dotted) ?? { serviceName: '', instanceId: '' };
+    return blockedReport(serviceName, instanceId, wish, this.#index.instance(serviceName, instanceId)[0]?.wish.pod);
   }
 
   // ---- observed half: the writer's ----
@@ -447,8 +404,8 @@ export class InstanceTable {
   /** The pod's key stands in the stream under another id: its rows take that, and whoever had it here another one. */
   assign(row: Row, instanceId: string): void {
     const wish = wantedBy(row);
-    const displaced = this.#instance(wish.serviceName, instanceId);
-    for (const own of this.#instance(wish.serviceName, row.instanceId)) this.#remove(own);
+    const displaced = this.#index.instance(wish.serviceName, instanceId);
+    for (const own of this.#index.instance(wish.serviceName, row.instanceId)) this.#remove(own);
     for (const other of displaced) this.#drop(other);
     this.#give(instanceId, wish);
     const loser = displaced.find(({ farewell }) => !farewell);
@@ -462,13 +419,6 @@ export class InstanceTable {
     // It was written once more while we meant to adopt it.
     const isContested = before.kind === 'foreign' && before.revision !== revision && row.inFlight;
     if (isContested && row.wish.adopt) row.yieldUntilMs = nowMs + row.wish.intervalMs;
-  }
-
-  #holderOf(row: Row): string {
-    const holder = row.observed.kind === 'foreign' ? row.observed.owner : 'nobody at the moment';
-    const times = this.#losses.times(row);
-    if (times < 2) return holder;
-    return `${holder}; it was taken from us ${times} times in a row, so it is left alone for longer each time`;
   }
 
   #see(row: Row, observed: Observed): void {
@@ -492,7 +442,7 @@ export class InstanceTable {
             generatedInstanceId(wish.serviceName, wish.pod.uid, 16),
           ];
     for (const id of ids) {
-      const rows = this.#instance(wish.serviceName, id);
+      const rows = this.#index.instance(wish.serviceName, id);
       const held = rows.find(({ farewell }) => !farewell);
       const holder = held === undefined ? undefined : wantedBy(held);
       if (holder !== undefined && !(contest && olderTakes(rows, holder, wish))) continue;
@@ -509,7 +459,7 @@ export class InstanceTable {
 
   /** The id is this wish's: what its layout asks for and nothing else, whoever had it. */
   #give(instanceId: string, wish: Wish, observedOf: (form: KeyForm) => Observed = () => NOTHING): void {
-    const rows = this.#instance(wish.serviceName, instanceId);
+    const rows = this.#index.instance(wish.serviceName, instanceId);
     const forms = formsOf(wish.keyLayout);
     for (const row of rows) {
       if (!forms.includes(row.form) && !continues(row.wish, wish)) this.#farewell(row, false);
@@ -557,7 +507,6 @@ export class InstanceTable {
     this.#index.add(row);
     this.#groups.note(row);
     if (observed.kind === 'ours') this.#ours += 1;
-    if (form !== 'Dotted') this.#undotted += 1;
     this.#schedule(row);
     this.#noteReport(row);
     this.#listener.onReport(wish.registration);
@@ -619,7 +568,7 @@ export class InstanceTable {
 
   /** What retires of the row's instance is retired as soon as everything else of it stands. */
   #letRetire({ wish, instanceId }: Row): void {
-    const rows = this.#instance(wish.serviceName, instanceId);
+    const rows = this.#index.instance(wish.serviceName, instanceId);
     if (!rows.every((row) => row.tenure !== 'current' || row.farewell || stands(row))) return;
     for (const row of rows) {
       if (row.tenure !== 'retiring') continue;
@@ -665,7 +614,7 @@ export class InstanceTable {
 
   /** How many due rows make a batch of about `limit`: each may bring the keys of its instance in two other forms along. */
   #roomFor(limit: number): number {
-    return this.#undotted === 0 ? limit : Math.ceil(limit / 2);
+    return this.#index.isDotted ? limit : Math.ceil(limit / 2);
   }
 
   /** The writes are under way from now on, with what their rows want at this moment. */
@@ -688,36 +637,9 @@ export class InstanceTable {
     this.#listener.onReport(row.wish.registration);
   }
 
-  #blockedReport(dotted: InstanceKey, wish: Wish): InstanceReport {
-    const { serviceName, instanceId } = parseInstanceKey(dotted) ?? { serviceName: '', instanceId: '' };
-    const holder = this.#instance(serviceName, instanceId)[0]?.wish.pod;
-    return {
-      pod: wish.pod.name,
-      key: keyIn(shownForm(wish), serviceName, instanceId),
-      status: wish.state.kind === 'live' ? 'Conflict' : 'Pending',
-      reason: wish.state.kind === 'live' ? 'SameInstanceId' : wish.state.reason,
-      ...(holder === undefined ? {} : { heldBy: `pod ${holder.namespace}/${holder.name}` }),
-      ready: wish.state.kind === 'live',
-      version: wish.content.version,
-      sinceMs: wish.podCreatedAtMs,
-    };
-  }
-
-  /** All rows under an id of a service, farewells included. */
-  #instance(serviceName: string, instanceId: string): readonly Row[] {
-    // Nearly always there is no other form, and looking for one costs more than the rest.
-    const forms = this.#undotted === 0 ? DOTTED_ALONE : KEY_FORMS;
-    return forms.flatMap((form) => this.#index.get(keyIn(form, serviceName, instanceId)) ?? []);
-  }
-
-  #besides(row: Row): readonly Row[] {
-    if (this.#undotted === 0) return NO_ROWS;
-    return this.#instance(row.wish.serviceName, row.instanceId).filter((other) => other !== row);
-  }
-
   /** Each write with those of the other keys of its instance: of all that stand, none is older than another. */
   #withBesides(due: readonly JoinedWrite[], nowMs: number, mayKeep: (row: Row) => boolean): readonly JoinedWrite[] {
-    if (this.#undotted === 0) return due;
+    if (this.#index.isDotted) return due;
     const waiting = new Map(due.map((write) => [write.row, write]));
     const writes: JoinedWrite[] = [];
     for (const write of due) {
@@ -725,7 +647,7 @@ export class InstanceTable {
       writes.push(write);
       // Tried again by itself: what stands beside it is not to be written for it, nor refused with it.
       if (this.#refused.has(write.row)) continue;
-      for (const row of this.#besides(write.row)) {
+      for (const row of this.#index.besides(write.row)) {
         const beside = waiting.get(row) ?? this.#besideWrite(row, nowMs, mayKeep);
         waiting.delete(row);
         if (beside !== undefined) writes.push(beside);
@@ -750,7 +672,7 @@ export class InstanceTable {
   #remove(row: Row): void {
     this.#drop(row);
     const { serviceName } = row.wish;
-    if (this.#instance(serviceName, row.instanceId).length > 0) return;
+    if (this.#index.instance(serviceName, row.instanceId).length > 0) return;
     const heir = this.#blocked.takeHeir(keyIn('Dotted', serviceName, row.instanceId));
     if (heir !== undefined) {
       this.#give(row.instanceId, heir, (form) => (form === row.form ? row.observed : { kind: 'unknown' }));
@@ -765,7 +687,6 @@ export class InstanceTable {
     this.#groups.note(row, false);
     if (!this.#index.has(row)) return;
     if (row.observed.kind === 'ours') this.#ours -= 1;
-    if (row.form !== 'Dotted') this.#undotted -= 1;
     this.#index.remove(row);
   }
 }
@@ -773,9 +694,7 @@ export class InstanceTable {
 /** A hand-over that what stands in its way keeps from being written is thought of again so soon. */
 const HINDERED_MS = 1_000;
 const NOTHING: Observed = { kind: 'none', revision: 0 };
-const NO_ROWS: readonly Row[] = [];
 const REFRESH: Step = { kind: 'write', reason: 'Refresh', lane: 'refresh' };
-const DOTTED_ALONE: readonly KeyForm[] = ['Dotted'];
 
 /** The same pod incarnation under the same service with the same kind of id keeps its row. */
 const continues = (held: Wish, wish: Wish): boolean =>
@@ -797,45 +716,6 @@ const olderTakes = (rows: readonly Row[], holder: Wish, wish: Wish): boolean => 
   return isOlder(wish, holder);
 };
 
-const keyIn = (form: KeyForm, serviceName: string, instanceId: string): InstanceKey => {
-  const key = instanceKey(serviceName, instanceId, form);
-  if (key === undefined) throw new RangeError(`no key for service ${serviceName} and instance ${instanceId}`);
-  return key;
-};
-
-/** The form of the key that people are shown for an instance. */
-const shownForm = ({ keyLayout }: Wish): KeyForm => formsOf(keyLayout)[0];
-
 /** The key is as its wish will have it. */
 const stands = ({ observed, wish }: Row): boolean =>
   observed.kind === 'ours' && (wish.state.kind === 'away' || observed.status !== 'UNHEALTHY');
-
-const BADNESS = { ACTIVE: 0, STANDBY: 0, UNHEALTHY: 1, Pending: 2, Conflict: 3 } as const;
-
-const writeOf = ({ row, step, handOver }: JoinedWrite): Write => {
-  const { group, wish, text } = row;
-  const status = statusOf(row);
-  const isActive = group !== undefined && status === 'ACTIVE' && step.kind === 'write';
-  return {
-    row,
-    operation: step.kind === 'purge' ? 'PURGE' : 'PUT',
-    reason: step.reason,
-    wish,
-    text,
-    status,
-    active: isActive ? { group, uid: wish.pod.uid, term: heldTerm(row) } : undefined,
-    promotes: promotes(row),
-    handOver,
-    expectedRevision: revisionOf(row.observed),
-  };
-};
-
-const revisionOf = (observed: Observed): Revision => (observed.kind === 'unknown' ? 0 : observed.revision);
-
-const textOf = (row: Row): EncodedValue => {
-  const status = statusOf(row);
-  const term = status === 'ACTIVE' ? heldTerm(row) : 0;
-  return encodeInstance(row.wish.content, row.instanceId, status, term === 0 ? undefined : term);
-};
-
-const NO_TEXT: EncodedValue = { head: '', tail: '' };

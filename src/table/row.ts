@@ -3,8 +3,10 @@
 // the writer takes it. An instance has one row per key of its layout, and, while that changes, rows that retire.
 
 import type { InstanceKey, InstanceStatus, Wish } from '../domain/instance.ts';
+import type { WriteReason } from '../domain/message-headers.ts';
 import { formsOf, type KeyForm } from '../domain/names.ts';
 import type { InstanceReport } from '../domain/registration-status.ts';
+import type { EncodedInstance } from '../domain/service-instance.ts';
 import type { ActiveRole, GroupKey } from '../domain/sticky.ts';
 import type { Revision } from '../writer/registry.ts';
 import type { Grace } from './grace.ts';
@@ -25,7 +27,7 @@ export type Observed =
       /** The pod that it was written for, which is the one before where the key has passed on; absent: not known. */
       readonly podUid?: string;
       /** The value around the heartbeat as written, to notice changed content; undefined when it was read back. */
-      readonly text: EncodedValue | undefined;
+      readonly text: EncodedInstance | undefined;
       readonly ttlMs: number;
       /** Monotonic ms when the server was last known not to have stored it later: its TTL counts from here. */
       readonly writtenAtMs: number;
@@ -34,9 +36,6 @@ export type Observed =
     }
   /** Somebody else's value: never written while it stands. `owner` is for people. */
   | { readonly kind: 'foreign'; readonly revision: Revision; readonly owner: string };
-
-/** The JSON value without its heartbeat: `head + lastHeartbeat + tail`. */
-export type EncodedValue = { readonly head: string; readonly tail: string };
 
 /**
  * `retiring`: its layout is not in force any more, and it is kept up until the keys of the one that is stand.
@@ -50,16 +49,6 @@ export type RowReport = {
   readonly reason: InstanceReport['reason'];
   readonly sinceMs: number;
 };
-
-export type WriteReason =
-  | 'Registered'
-  | 'Refresh'
-  | 'NotReady'
-  | 'Terminating'
-  | 'Deselected'
-  | 'RoleChange'
-  | 'SpecChange'
-  | 'Handover';
 
 export interface Row extends Timed<Row> {
   readonly key: InstanceKey;
@@ -79,7 +68,7 @@ export interface Row extends Timed<Row> {
   /** What the value of a Ready pod says: ACTIVE but for those of a sticky group that are not elected. */
   role: 'ACTIVE' | 'STANDBY';
   /** The value as it should read now (status included), without the heartbeat. */
-  text: EncodedValue;
+  text: EncodedInstance;
   observed: Observed;
   /** Wall ms printed in the last `lastHeartbeat` known of the key; the next one is larger, also after the key was gone. */
   heartbeatMs: number;
@@ -223,7 +212,7 @@ export const reportOf = (row: Row, nowMs: number): Pick<RowReport, 'status' | 'r
 const isPredecessors = ({ observed, wish }: Row): boolean =>
   observed.kind === 'ours' && observed.podUid !== undefined && observed.podUid !== wish.pod.uid;
 
-export const sameText = (a: EncodedValue, b: EncodedValue): boolean => a.head === b.head && a.tail === b.tail;
+export const sameText = (a: EncodedInstance, b: EncodedInstance): boolean => a.head === b.head && a.tail === b.tail;
 
 const awayReason = (wish: Wish): WriteReason => {
   if (wish.state.kind === 'live') return 'Refresh';

@@ -5,6 +5,7 @@
 import type { Clock } from '../clock.ts';
 import { type ActiveRole, electActive, type GroupKey, groupKey, type Member } from '../domain/sticky.ts';
 import { heldTerm, isWritable, promotes, type Row } from './row.ts';
+import { dropFrom, putInto } from './sets.ts';
 
 /** What of a row counts for its groups, as last seen. */
 type Filing = Member & {
@@ -160,15 +161,9 @@ export const groupOf = ({ serviceName, content }: Row['wish']): GroupKey | undef
 const serviceOf = (group: GroupKey): string => group.slice(0, group.indexOf('/'));
 
 const put = <K>(sets: Map<K, Set<Row>>, key: K | undefined, row: Row): void => {
-  if (key === undefined) return;
-  const set = sets.get(key);
-  if (set === undefined) sets.set(key, new Set([row]));
-  else set.add(row);
+  if (key !== undefined) putInto(sets, key, row);
 };
 
 const drop = <K>(sets: Map<K, Set<Row>>, key: K | undefined, row: Row): void => {
-  if (key === undefined) return;
-  const set = sets.get(key);
-  set?.delete(row);
-  if (set?.size === 0) sets.delete(key);
+  if (key !== undefined) dropFrom(sets, key, row);
 };

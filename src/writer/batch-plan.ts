@@ -3,7 +3,7 @@
 
 import { KEY_PREFIX, type KeyForm } from '../domain/names.ts';
 import { encodeInstance, formatTimestamp, type HeartbeatOffset, instanceHeaders } from '../domain/service-instance.ts';
-import type { Write } from '../table/instance-table.ts';
+import type { Write } from '../table/write.ts';
 import type { BatchMessage, Revision } from './registry.ts';
 
 /** A batch holds at most 1,000 messages; half of it keeps a batch's time, and so an urgent row's wait, short. */

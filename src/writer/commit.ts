@@ -3,8 +3,8 @@
 
 import type { Refusal } from '../domain/registration-status.ts';
 import { formatTimestamp } from '../domain/service-instance.ts';
-import type { Write } from '../table/instance-table.ts';
 import type { Observed, Row } from '../table/row.ts';
+import type { Write } from '../table/write.ts';
 import { type KeyMessage, type PlanContext, planKey, subjectOf, subjectRight } from './batch-plan.ts';
 import type { WriterContext } from './context.ts';
 import { refusalReason } from './health.ts';

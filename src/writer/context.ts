@@ -4,8 +4,9 @@ import type { Clock, Random } from '../clock.ts';
 import type { HeartbeatOffset } from '../domain/service-instance.ts';
 import type { WhenNotReady } from '../domain/settings.ts';
 import type { Log } from '../log.ts';
-import type { InstanceTable, Write } from '../table/instance-table.ts';
+import type { InstanceTable } from '../table/instance-table.ts';
 import type { Row } from '../table/row.ts';
+import type { Write } from '../table/write.ts';
 import type { CommitOutcome, Registry } from './registry.ts';
 
 export type WriterContext = {

@@ -1,7 +1,8 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { objectKey } from '../../../src/domain/pod.ts';
-import { InstanceTable, type Write } from '../../../src/table/instance-table.ts';
+import { InstanceTable } from '../../../src/table/instance-table.ts';
 import { SETTLED } from '../../../src/table/row.ts';
+import type { Write } from '../../../src/table/write.ts';
 import { NINE } from '../../support/builders.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 import { aWish, away, uidOf, type WishOptions } from '../../support/wishes.ts';
