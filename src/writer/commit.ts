@@ -1,4 +1,4 @@
-// Sends one batch of a term and settles its rows. A refusal is taken apart here: which subject was it, is the term
+// Sends one batch of a term and says how to settle its rows. A refusal is taken apart here: which subject was it, is the term
 // lost, and what of the rest can be written at once. The term itself ends in `writer.ts`.
 
 import type { Refusal } from '../domain/registration-status.ts';
@@ -17,7 +17,8 @@ const TOO_LARGE_AGAIN_MS = 60_000;
 const DENIED_AGAIN_MS = 3_000;
 
 export type CommitResult =
-  | { readonly kind: 'settled' }
+  /** All of it is stored, but for what was taken out. The rows wait for `settle`, in flight until then. */
+  | { readonly kind: 'stored'; readonly settle: () => void }
   /** Nothing was written; the rows wait to be taken again. */
   | { readonly kind: 'retry'; readonly description: string }
   | { readonly kind: 'rejected'; readonly reason: RejectReason; readonly description: string }
@@ -54,8 +55,7 @@ export const commitWrites = async (
     sends += 1;
     switch (outcome.kind) {
       case 'committed':
-        settle(context, term, keys, outcome.lastRevision, sentAtMs);
-        return { kind: 'settled' };
+        return { kind: 'stored', settle: stored(context, term, keys, outcome.lastRevision, sentAtMs) };
       case 'retry':
         context.table.release(writes);
         return { kind: 'retry', description: outcome.description };
@@ -99,22 +99,24 @@ const send = async (
   return { outcome, sentAtMs };
 };
 
-const settle = (
+/** The lock's part of an acknowledged batch at once, that of its keys when it is asked for. */
+const stored = (
   context: WriterContext,
   term: Term,
   keys: readonly KeyMessage[],
   lastRevision: Revision,
   sentAtMs: number,
-): void => {
+): (() => void) => {
   // Sequences are consecutive: the lock is the first of 1 + keys messages.
   const lockRevision = lastRevision - keys.length;
   term.lockRevision = lockRevision;
   term.renewedAtMs = sentAtMs;
   const nowMs = context.clock.monotonicMs();
-  keys.forEach(({ write, heartbeatMs }, index) => {
-    context.observer.written(write);
-    context.table.written(write, lockRevision + 1 + index, heartbeatMs, nowMs);
-  });
+  return () =>
+    keys.forEach(({ write, heartbeatMs }, index) => {
+      context.observer.written(write);
+      context.table.written(write, lockRevision + 1 + index, heartbeatMs, nowMs);
+    });
 };
 
 /** A key that cannot be stored is no reason for the others to lapse. Undefined: it is not, or not only, for some keys. */

@@ -39,6 +39,8 @@ export class Writer {
   #holder: string | undefined;
   #wasLast = false;
   #ahead: Ahead | undefined;
+  /** Settles the rows of the last batch, which is stored; undefined: they are. */
+  #unsettled: (() => void) | undefined;
 
   constructor(context: WriterContext, onHealth: () => void) {
     this.#context = context;
@@ -169,10 +171,20 @@ export class Writer {
 
   /** The write loop. Returns why the term is over, undefined when the signal aborted. */
   async #write(term: Term, signal: AbortSignal): Promise<string | undefined> {
-    const { table, clock, random, mayKeep } = this.#context;
-    let retryMs = RETRY_FLOOR_MS;
     // What was planned in another term is of no use in this one.
     this.#ahead = undefined;
+    try {
+      return await this.#writeBatches(term, signal);
+    } finally {
+      this.#settle();
+      if (this.#ahead !== undefined) this.#drop(this.#ahead);
+      this.#ahead = undefined;
+    }
+  }
+
+  async #writeBatches(term: Term, signal: AbortSignal): Promise<string | undefined> {
+    const { table, clock, random, mayKeep } = this.#context;
+    let retryMs = RETRY_FLOOR_MS;
     // A full bucket may still take what replaces something: new keys wait, and do not hold up the refreshes.
     let createsFromMs = Number.NEGATIVE_INFINITY;
     const mayWrite = (row: Row) =>
@@ -181,6 +193,7 @@ export class Writer {
       const nowMs = clock.monotonicMs();
       if (nowMs - term.renewedAtMs > FENCE_MS) return 'no batch was acknowledged for 4 s';
       const { writes, reads, planned } = this.#takeAhead() ?? this.#take(mayWrite);
+      if (reads.length > 0 || writes.length === 0) this.#settle();
       if (reads.length > 0) await this.#read(term, reads, signal);
       if (writes.length === 0 && nowMs - term.renewedAtMs < RENEW_EVERY_MS) {
         if (reads.length > 0) continue;
@@ -190,11 +203,17 @@ export class Writer {
       }
       const result = await commitWrites(this.#context, term, writes, signal, {
         planned,
-        // A full batch that waits already is made ready while the server works on this one.
-        meanwhile: table.waiting.refresh < KEYS_PER_BATCH ? undefined : () => this.#planAhead(term, mayWrite),
+        meanwhile: () => {
+          this.#settle();
+          // A full batch that waits already is made ready while the server works on this one.
+          if (table.waiting.refresh >= KEYS_PER_BATCH) this.#planAhead(term, mayWrite);
+        },
       });
       switch (result.kind) {
-        case 'settled':
+        case 'stored':
+          // Behind a batch that is ready to be sent.
+          this.#unsettled = result.settle;
+          if (this.#ahead === undefined) this.#settle();
           // It is well when the new keys had their turn.
           if (nowMs > createsFromMs + CREATES_TURN_MS) this.#health.well();
           retryMs = RETRY_FLOOR_MS;
@@ -218,9 +237,13 @@ export class Writer {
           retryMs = Math.min(retryMs * 2, RETRY_CEILING_MS);
       }
     }
-    if (this.#ahead !== undefined) this.#drop(this.#ahead);
-    this.#ahead = undefined;
     return undefined;
+  }
+
+  #settle(): void {
+    const settle = this.#unsettled;
+    this.#unsettled = undefined;
+    settle?.();
   }
 
   #take(mayWrite: (row: Row) => boolean): Ahead {
@@ -242,6 +265,7 @@ export class Writer {
     if (ahead === undefined) return undefined;
     if (table.waiting.urgent === 0 && ahead.writes.every(({ wish, row }) => wish === row.wish)) return ahead;
     this.#drop(ahead);
+    this.#settle();
     return undefined;
   }
 
@@ -275,7 +299,7 @@ export class Writer {
   async #renewIfDue(term: Term, signal: AbortSignal): Promise<void> {
     if (this.#context.clock.monotonicMs() - term.renewedAtMs < RENEW_EVERY_MS) return;
     const result = await commitWrites(this.#context, term, [], signal);
-    if (result.kind !== 'settled') throw new TermOver(result.kind === 'over' ? result.why : result.description);
+    if (result.kind !== 'stored') throw new TermOver(result.kind === 'over' ? result.why : result.description);
   }
 
   /** Watches over the stream itself. Returns the reason when it is no longer the one this term filled. */

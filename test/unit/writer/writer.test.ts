@@ -24,6 +24,9 @@ const stopped = async (replica: Replica) => {
   replica.stop.abort();
   await bench.clock.until(() => over, 5_000);
 };
+const SILENT = { written() {}, batch() {}, lapsed() {}, lapsedMeanwhile() {}, conflict() {} };
+const keysStored = () =>
+  bench.stream.history().filter((entry) => entry.kind === 'stored' && entry.message.body.length > 0).length;
 const lockIsFree = () => bench.stream.last(LOCK)?.operation !== 'PUT';
 
 describe('a planned end releases the lock', () => {
@@ -58,6 +61,30 @@ describe('a planned end releases the lock', () => {
     await stopped(second);
     expect(lockIsFree()).toBe(true);
   });
+});
+
+test.each([
+  0, 1, 2, 3, 4, 6, 8, 10, 12, 15, 20,
+])('what is stored is settled by a term that ends %d ms into a sweep', async (ms) => {
+  let written = 0;
+  const replica = bench.replica('a', {
+    observer: {
+      ...SILENT,
+      written: () => {
+        written += 1;
+      },
+    },
+  });
+  await leads(replica);
+  for (let i = 0; i < 2_500; i += 1) wish(replica, `pod-${i}`);
+  await bench.clock.advance(5_000);
+  // Every row is due at once in a new term.
+  bench.stream.wipe(LOCK);
+  await bench.clock.until(() => !replica.writer.leading, 15_000);
+  await leads(replica);
+  await bench.clock.advance(ms);
+  await stopped(replica);
+  expect(written).toBe(keysStored());
 });
 
 test('the replica that led last says that the registry is away', async () => {
