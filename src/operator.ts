@@ -184,7 +184,7 @@ export class Operator {
       voice: () => this.voice,
       busy: () => this.#registrations.reading().depth > STATUS_BACKLOG,
       onStatus: this.#reporter.status,
-      onSameId: this.#reporter.sameId,
+      onConflict: this.#reporter.podConflict,
       later: (key, delayMs) => this.#registrations.addAfter(key, delayMs),
     });
     const ownedContext = {

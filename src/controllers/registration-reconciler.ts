@@ -52,7 +52,8 @@ export type RegistrationReconcilerContext = {
   /** A status was written. */
   readonly onStatus: (registration: RegistrationView, before: unknown, after: RegistrationStatus) => void;
   /** A pod comes to the same instance id as an older one. */
-  readonly onSameId: (pod: PodView, report: InstanceReport) => void;
+  /** The pod has no key under the registration, because an older pod or registration has the better right to it. */
+  readonly onConflict: (pod: PodView, report: InstanceReport, registration: RegistrationView) => void;
   readonly later: (key: ObjectKey, delayMs: number) => void;
 };
 
@@ -113,7 +114,7 @@ export class RegistrationReconciler {
     if (outcome.kind === 'done') {
       this.#written.set(key, { uid: registration.uid, status, atMs: nowMs });
       this.#context.onStatus(registration, stored, status);
-      this.#tellSameIds(registration.namespace, reports);
+      this.#tellConflicts(registration, reports);
       // Were the echo to differ from what was written, the view would tell nothing: look once more.
       later(key, ECHO_MS);
       if (!busy()) await clock.sleep(PAUSE_MS, signal);
@@ -149,12 +150,13 @@ export class RegistrationReconciler {
     });
   }
 
-  #tellSameIds(namespace: string, reports: readonly InstanceReport[]): void {
-    const { views, onSameId } = this.#context;
-    const blocked = reports.filter(({ reason }) => reason === 'SameInstanceId').slice(0, DETAILS_MAX);
-    for (const report of blocked) {
-      const pod = views.pods.get(objectKey(namespace, report.pod));
-      if (pod !== undefined) onSameId(pod, report);
+  /** Of keys that are somebody else's is told where they are found. */
+  #tellConflicts(registration: RegistrationView, reports: readonly InstanceReport[]): void {
+    const { views, onConflict } = this.#context;
+    const ownConflicts = reports.filter(({ reason }) => reason === 'SameInstanceId' || reason === 'SelectedTwice');
+    for (const report of ownConflicts.slice(0, DETAILS_MAX)) {
+      const pod = views.pods.get(objectKey(registration.namespace, report.pod));
+      if (pod !== undefined) onConflict(pod, report, registration);
     }
   }
 

@@ -168,12 +168,13 @@ export class Reporter {
     for (const event of statusEvents(before, after)) this.#events.emit({ regarding, ...event });
   };
 
-  /** A pod that has no key of its own, because an older one came to the same id. */
-  readonly sameId = (pod: PodView, report: InstanceReport): void => {
-    const note = conflictSentence(report);
-    this.#once(`${pod.uid} ${report.key}`, note, () =>
+  /** A pod that has no key under the resource, because another pod or resource, which is older, has the better right. */
+  readonly podConflict = (pod: PodView, report: InstanceReport, registration: RegistrationView): void => {
+    const note = `${conflictSentence(report)} ServiceRegistration ${registration.name} has no key for it.`;
+    this.#once(`${pod.uid} ${registration.uid} conflict`, note, () =>
       this.#events.emit({
         regarding: podReference(pod),
+        related: registrationReference(registration),
         type: 'Warning',
         reason: 'Conflict',
         action: 'Register',

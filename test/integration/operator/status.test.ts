@@ -115,6 +115,7 @@ describe('what a resource says by itself', () => {
     ['ServiceRegistration/twice-again', 'Conflict', /selected for the same service/],
     ['ServiceRegistration/same-service', 'Conflict', /same instance id/],
     ['Pod/same-pod', 'Conflict', /same instance id/],
+    ['Pod/twice-service', 'Conflict', /older resource .*twice-service, which counts.*twice-again has no key/],
     ['Pod/stray', 'NotSelected', /picky-service registers service picky-service and does not select this pod/],
     ['Deployment/typo-service', 'InvalidAnnotation', /ttl.*1\.5s/],
     ['ServiceRegistration/typo-service', 'InvalidAnnotation', /ttl.*1\.5s/],

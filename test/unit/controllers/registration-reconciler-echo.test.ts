@@ -58,7 +58,7 @@ test('a foreign status within the time of the echo is overwritten after it', asy
     voice: () => 'leader',
     busy: () => false,
     onStatus: () => undefined,
-    onSameId: () => undefined,
+    onConflict: () => undefined,
     later: (key, delayMs) => queue.addAfter(key, delayMs),
   });
   registrations.onChange(({ key }) => queue.add(key));

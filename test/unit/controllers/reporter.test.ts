@@ -90,6 +90,22 @@ test('a pod that is left out is told once, a new pod of its name anew', () => {
   expect(told[0]).toMatch(/^Pod\/trading-1 NotSelected: ServiceRegistration by-hand registers service trading-service/);
 });
 
+test('a pod that another pod or resource has the better right to is told so, once for each resource', () => {
+  const { reporter, told } = setUp();
+  const report = { pod: 'trading-1', status: 'Conflict', ready: true, sinceMs: 0 } as const;
+  const twice = { ...report, reason: 'SelectedTwice', heldBy: 'ServiceRegistration trading/older' } as const;
+  const same = { ...report, reason: 'SameInstanceId', heldBy: 'trading-0' } as const;
+  const [young, other] = [aRegistration({ name: 'young' }), aRegistration({ name: 'other' })];
+  for (let i = 0; i < 2; i += 1) {
+    reporter.podConflict(aPod(), twice, young);
+    reporter.podConflict(aPod(), same, other);
+  }
+  expect(told).toEqual([
+    'Pod/trading-1 Conflict: The pod trading-1 is selected for the same service by the older resource ServiceRegistration trading/older, which counts. ServiceRegistration young has no key for it.',
+    'Pod/trading-1 Conflict: The pod trading-1 comes to the same instance id as the older pod trading-0, which has it. ServiceRegistration other has no key for it.',
+  ]);
+});
+
 test('what was put right and is wrong again is told again', () => {
   const { reporter, told } = setUp();
   const person = aRegistration({ name: 'by-hand', serviceName: 'trading-service' });
