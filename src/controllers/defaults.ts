@@ -27,7 +27,11 @@ type Answer<Source> = {
 };
 
 /** Of a pod that speaks for itself; nobody else tells what is wrong with it. */
-export type PodLayer = { readonly defaults: Defaults; readonly problems: readonly AnnotationProblem[] };
+export type PodLayer = {
+  readonly stated: SpecDefaults;
+  readonly defaults: Defaults;
+  readonly problems: readonly AnnotationProblem[];
+};
 
 export class LayeredDefaults {
   readonly installation: Defaults;
@@ -68,13 +72,13 @@ export class LayeredDefaults {
 
   /**
    * Likewise of a pod that no workload we read controls: it carries the annotations of whatever made it. Nothing of it is
-   * remembered, for there may be very many.
+   * remembered here, for there may be very many: `lastGood` is what it said when it was last decided about.
    */
-  ofPod({ annotations, namespace }: PodView): PodLayer | undefined {
+  ofPod({ annotations, namespace }: PodView, lastGood: SpecDefaults = {}): PodLayer | undefined {
     if (!says(annotations, POD_FIELDS)) return undefined;
     const under = this.ofNamespace(namespace);
-    const { spec, problems } = readSpecAnnotations(withoutPodFields(annotations), under);
-    return { defaults: { ...under, ...spec }, problems };
+    const { spec, problems } = readSpecAnnotations(withoutPodFields(annotations), under, lastGood);
+    return { stated: spec, defaults: { ...under, ...spec }, problems };
   }
 
   forget(workload: WorkloadView): void {

@@ -54,9 +54,10 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
   const decision = decide(pod, registrations, {
     offset: context.offset,
     ...(workloadName === undefined ? {} : { workloadName }),
-    ...(layer === undefined ? {} : { workloadDefaults: layer.defaults }),
+    ...(layer === undefined ? {} : { workloadDefaults: layer.defaults, podLayer: layer.stated }),
     registryName: (serviceName) => claims.registryName(pod.namespace, serviceName),
     holds: (registration) => table.holds(key, registration),
+    lastGood: (serviceName) => table.annotatedBy(key, pod.uid, serviceName),
     ...(context.trace === undefined ? {} : { trace: context.trace }),
   });
   const { frozen } = decision;
@@ -77,13 +78,14 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
 
 /** What the pod's workload says; or the pod itself, where nothing that we read controls it. */
 const layerOf = (
-  { views, defaults }: PodReconcilerContext,
+  { views, defaults, table }: PodReconcilerContext,
   pod: PodView,
   workload: WorkloadView | undefined,
 ): PodLayer | undefined => {
-  if (workload === undefined) return isPending(views, pod) ? undefined : defaults.ofPod(pod);
+  if (workload === undefined)
+    return isPending(views, pod) ? undefined : defaults.ofPod(pod, table.annotatedBy(pod.key, pod.uid));
   const ofWorkload = defaults.ofWorkload(workload);
-  return ofWorkload === undefined ? undefined : { defaults: ofWorkload, problems: [] };
+  return ofWorkload === undefined ? undefined : { stated: {}, defaults: ofWorkload, problems: [] };
 };
 
 /** They count for resources by hand; with owned ones their plan tells them. */

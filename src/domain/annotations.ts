@@ -1,7 +1,13 @@
 // What annotations ask for, and what is wrong with them. An annotation is written by hand and checked by nobody: each
 // is taken or refused by itself, a refused one leaves the last good value, and every refusal says what would be right.
 
-import { INTERVAL_SECONDS_MAX, type ServiceRegistrationSpec, TTL_SECONDS_MAX, TTL_SECONDS_MIN } from './crd-schema.ts';
+import {
+  INTERVAL_SECONDS_MAX,
+  type ServiceRegistrationSpec,
+  type SpecDefaults,
+  TTL_SECONDS_MAX,
+  TTL_SECONDS_MIN,
+} from './crd-schema.ts';
 import { parseDuration } from './duration.ts';
 import { GROUP_NAME_RULE, isGroupName, isServiceName, SERVICE_NAME_RULE } from './names.ts';
 import { DEFAULTS_ANNOTATION } from './namespace-defaults.ts';
@@ -134,30 +140,34 @@ export const readSpecAnnotations = (
 /** Those that are not each pod's own word, which overrides everything. */
 export const withoutPodFields = ({ version: _v, port: _p, metadata: _m, ...rest }: Annotations): Annotations => rest;
 
-/** What a pod's own annotations override, whichever registration selects it. The version is `resolveVersion`'s. */
+/** What a pod's own annotations override, whichever registration selects it. */
 export type PodOverrides = {
   readonly register: RegisterWish;
+  /** As it is written. */
+  readonly version?: string;
   readonly port?: string | number;
   readonly metadata: Readonly<Record<string, string>>;
   readonly problems: readonly AnnotationProblem[];
 };
 
-/** An invalid annotation of a pod overrides nothing. */
-export const readPodAnnotations = (annotations: Annotations): PodOverrides => {
+/** Where an annotation is invalid, what it last said well stands, or nothing, so that it overrides nothing. */
+export const readPodAnnotations = (annotations: Annotations, lastGood: SpecDefaults = {}): PodOverrides => {
   const problems: AnnotationProblem[] = [...registerProblem(annotations)];
-  const read = <T>(name: string, parse: (text: string) => Parsed<T>): T | undefined => {
+  const read = <T>(name: string, parse: (text: string) => Parsed<T>, good: T | undefined): T | undefined => {
     const text = annotations[name];
     const parsed = text === undefined ? undefined : parse(text);
-    if (parsed?.kind === 'bad') problems.push(problem(annotations, name, parsed.message));
-    return parsed?.kind === 'good' ? parsed.value : undefined;
+    if (parsed?.kind !== 'bad') return parsed?.value;
+    problems.push(problem(annotations, name, parsed.message));
+    return good;
   };
-  read('version', parseVersion);
-  const port = read('port', parsePortText);
-  const metadata = read('metadata', parseMetadata) ?? {};
+  const version = read('version', parseVersion, lastGood.version?.value);
+  const port = read('port', parsePortText, lastGood.port);
+  const metadata = read('metadata', parseMetadata, lastGood.metadata) ?? {};
   return {
     register: readRegister(annotations),
     metadata,
     problems,
+    ...(version === undefined ? {} : { version }),
     ...(port === undefined ? {} : { port }),
   };
 };

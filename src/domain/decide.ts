@@ -11,12 +11,13 @@
 
 import {
   type AnnotationProblem,
+  type PodOverrides,
   podServiceName,
   problem,
   readPodAnnotations,
   serviceNameProblem,
 } from './annotations.ts';
-import { afterSlash } from './crd-schema.ts';
+import { afterSlash, type SpecDefaults } from './crd-schema.ts';
 import type { Wish } from './instance.ts';
 import { isMadeFor } from './owned-registration.ts';
 import type { ObjectKey, PodView } from './pod.ts';
@@ -39,6 +40,10 @@ export type DecideOptions = {
   readonly registryName?: (serviceName: string) => string;
   /** Whether the table holds this pod under this registration; tells what an invalid one, or wish, still counts for. */
   readonly holds?: (registration: ObjectKey) => boolean;
+  /** What the pod's annotations said when its wish under this service of the registry was last made. */
+  readonly lastGood?: (serviceName: string) => SpecDefaults | undefined;
+  /** What a pod that speaks for itself says beside version, port and metadata; it is in `workloadDefaults` already. */
+  readonly podLayer?: SpecDefaults;
   /** Told of each rule as it is asked; for people who want to know why. */
   readonly trace?: (asked: Asked) => void;
 };
@@ -132,7 +137,7 @@ export const decide = (pod: PodView, registrations: readonly RegistrationView[],
     const winner = claim(winners, serviceName, registration.key);
     if (ask('NoOlderRegistration', winner === key, key, winner)) {
       const settings = settingsOf({ registration, settings: stated }, options.workloadDefaults, problems);
-      const wish = wishFor(pod, { registration, settings, serviceName }, overrides, options.offset, problems);
+      const wish = wishFor(pod, { registration, settings, serviceName }, overrides, options, problems);
       wishes.push(wish);
       askState((rule, passed) => ask(rule, passed, key), wish);
     } else if (!isGathering(registration)) conflicts.push({ registration: registration.key, winner, serviceName });
@@ -207,13 +212,23 @@ const settingsOf = (
 const wishFor = (
   pod: PodView,
   { registration, settings, serviceName }: Candidate,
-  overrides: ReturnType<typeof readPodAnnotations>,
-  offset: Offset,
+  read: PodOverrides,
+  { offset, lastGood: lastGoodOf, podLayer }: DecideOptions,
   problems: AnnotationProblem[],
 ): Wish => {
-  const { version, sourceVersion, note } = resolveVersion(pod, settings.version);
-  const port = portOf(pod, settings, overrides.port, problems);
-  const reserved = reservedMetadata(pod, port, sourceVersion, offset);
+  const lastGood = lastGoodOf?.(serviceName);
+  const overrides = lastGood === undefined ? read : readPodAnnotations(pod.annotations, lastGood);
+  const { version, sourceVersion, note } = resolveVersion(pod, settings.version, overrides.version);
+  const annotatedPort = annotatedPortOf(pod, overrides.port, lastGood?.port, problems);
+  const port = resolvePort(pod, annotatedPort ?? settings.port);
+  const users = usersMetadata(pod, settings);
+  const annotatedMetadata = annotatedMetadataOf(pod, users, overrides.metadata, lastGood?.metadata, problems);
+  const annotated: SpecDefaults = {
+    ...podLayer,
+    ...(overrides.version === undefined ? {} : { version: { value: overrides.version } }),
+    ...(annotatedPort === undefined ? {} : { port: annotatedPort }),
+    ...(Object.keys(annotatedMetadata).length === 0 ? {} : { metadata: annotatedMetadata }),
+  };
   return {
     pod: { namespace: pod.namespace, name: pod.name, uid: pod.uid },
     registration: registration.key,
@@ -228,8 +243,9 @@ const wishFor = (
       serviceName,
       version,
       stickyActiveGroup: settings.stickyActiveGroup ?? null,
-      metadata: withUserMetadata(reserved, pod, settings, overrides.metadata, problems),
+      metadata: inOrderOfKeys(reservedMetadata(pod, port, sourceVersion, offset), { ...users, ...annotatedMetadata }),
     },
+    ...(Object.keys(annotated).length === 0 ? {} : { annotated }),
     ...(note === undefined ? {} : { versionNote: note }),
     state: stateOf(pod, settings),
     ...graceOf(pod, settings),
@@ -268,18 +284,16 @@ const podState = (pod: PodView): Wish['state'] => {
   return pod.ready ? { kind: 'live' } : { kind: 'away', reason: 'PodNotReady' };
 };
 
-const portOf = (
+/** A name that no container declares is no good either. */
+const annotatedPortOf = (
   pod: PodView,
-  settings: Settings,
-  annotated: string | number | undefined,
+  port: string | number | undefined,
+  lastGood: string | number | undefined,
   problems: AnnotationProblem[],
-): number | undefined => {
-  if (annotated !== undefined) {
-    const port = resolvePort(pod, annotated);
-    if (port !== undefined) return port;
-    problems.push(problem(pod.annotations, 'port', 'must be the name of a port that a container of the pod declares'));
-  }
-  return resolvePort(pod, settings.port);
+): string | number | undefined => {
+  if (port === undefined || resolvePort(pod, port) !== undefined) return port;
+  problems.push(problem(pod.annotations, 'port', 'must be the name of a port that a container of the pod declares'));
+  return lastGood;
 };
 
 type Metadata = Record<string, string | number>;
@@ -301,29 +315,36 @@ const reservedMetadata = (
   return metadata;
 };
 
-/** Users' entries in the order of their keys, so that no order of reading changes the value. */
-const withUserMetadata = (
-  reserved: Metadata,
-  pod: PodView,
-  settings: Settings,
-  annotated: Readonly<Record<string, string>>,
-  problems: AnnotationProblem[],
-): Metadata => {
-  const fromLabels = emptyMetadata();
+type UserMetadata = Readonly<Record<string, string>>;
+
+/** What the resource says of it, with the pod's labels where there is room for them. */
+const usersMetadata = (pod: PodView, settings: Settings): UserMetadata => {
+  const fromLabels: Record<string, string> = emptyMetadata();
   for (const label of settings.metadataFromLabels) {
     const key = afterSlash(label);
     const value = Object.hasOwn(pod.labels, label) ? pod.labels[label] : undefined;
     if (value !== undefined && isUserMetadataKey(key)) fromLabels[key] = value;
   }
   const withLabels = { ...settings.metadata, ...fromLabels };
-  const own = fits(withLabels) ? withLabels : settings.metadata;
-  const withAnnotation = { ...own, ...annotated };
-  const annotationFits = fits(withAnnotation);
-  if (!annotationFits) {
-    const limits = `${METADATA_ENTRIES_MAX} entries and ${METADATA_BYTES_MAX} bytes`;
-    problems.push(problem(pod.annotations, 'metadata', `must, with the resource's metadata, stay within ${limits}`));
-  }
-  const users = annotationFits ? withAnnotation : own;
+  return fits(withLabels) ? withLabels : settings.metadata;
+};
+
+/** What does not fit in beside the rest is no good either. */
+const annotatedMetadataOf = (
+  pod: PodView,
+  users: UserMetadata,
+  annotated: UserMetadata,
+  lastGood: UserMetadata = {},
+  problems: AnnotationProblem[],
+): UserMetadata => {
+  if (fits({ ...users, ...annotated })) return annotated;
+  const limits = `${METADATA_ENTRIES_MAX} entries and ${METADATA_BYTES_MAX} bytes`;
+  problems.push(problem(pod.annotations, 'metadata', `must, with the resource's metadata, stay within ${limits}`));
+  return fits({ ...users, ...lastGood }) ? lastGood : {};
+};
+
+/** Users' entries after ours, in the order of their keys, so that no order of reading changes the value. */
+const inOrderOfKeys = (reserved: Metadata, users: UserMetadata): Metadata => {
   for (const key of Object.keys(users).sort()) {
     const value = users[key];
     if (value !== undefined) reserved[key] = value;
@@ -344,4 +365,4 @@ const fits = (metadata: Readonly<Record<string, string | number>>): boolean => {
   return bytesAtMost <= METADATA_BYTES_MAX || metadataBytes(metadata) <= METADATA_BYTES_MAX;
 };
 
-const emptyMetadata = (): Metadata => Object.create(null) as Metadata;
+const emptyMetadata = <T extends Metadata>(): T => Object.create(null) as T;

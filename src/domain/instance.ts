@@ -1,6 +1,7 @@
 // What the registry should hold for one pod under one service: the content of its key, apart from the heartbeat.
 // Pure data; `service-instance.ts` turns it into the bytes readers see.
 
+import type { SpecDefaults } from './crd-schema.ts';
 import type { KeyLayout } from './names.ts';
 import type { ObjectKey } from './pod.ts';
 import type { WhenNotReady } from './settings.ts';
@@ -38,6 +39,11 @@ export type Wish = {
   readonly ttlMs: number;
   readonly intervalMs: number;
   readonly content: InstanceContent;
+  /**
+   * What the pod's own annotations say, the last good word of each that is no good: kept for the next wish. Absent:
+   * nothing.
+   */
+  readonly annotated?: SpecDefaults;
   /** Said when `content.version` is not what its source said. */
   readonly versionNote?: string;
   readonly state: { readonly kind: 'live' } | { readonly kind: 'away'; readonly reason: AwayReason };

@@ -31,10 +31,16 @@ export const normaliseVersion = (text: string): string => {
   return parts.some((part) => part.length > PART_DIGITS_MAX) ? NO_VERSION : parts.join('.');
 };
 
-/** The annotation of the pod counts before the registration's source; it is the first of the chain as well. */
-export const resolveVersion = (pod: PodView, source: VersionSource): ResolvedVersion => {
-  const annotation = versionAnnotation(pod.annotations);
-  if (annotation !== undefined) return fromText(annotation, 'the version annotation');
+/**
+ * The annotation of the pod counts before the registration's source; it is the first of the chain as well. `annotated`:
+ * what it last said well, where it is no good.
+ */
+export const resolveVersion = (
+  pod: PodView,
+  source: VersionSource,
+  annotated: string | undefined = versionAnnotation(pod.annotations),
+): ResolvedVersion => {
+  if (annotated !== undefined) return fromText(annotated, 'the version annotation');
   switch (source.kind) {
     case 'Value':
       return fromText(source.value, 'version.value');

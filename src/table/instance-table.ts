@@ -109,6 +109,16 @@ export class InstanceTable {
     return this.#index.ofPod(pod).some((row) => !row.farewell && row.wish.registration === registration);
   }
 
+  /** What the annotations of a pod's incarnation said when its wish under a service, or under any, was last made. */
+  annotatedBy(pod: ObjectKey, uid: string, serviceName?: string): Wish['annotated'] {
+    for (const row of this.#index.ofPod(pod)) {
+      const wish = wantedBy(row);
+      const asked = serviceName === undefined || wish.serviceName === serviceName;
+      if (asked && !row.farewell && wish.pod.uid === uid) return wish.annotated;
+    }
+    return undefined;
+  }
+
   /** The rows of a pod's incarnation under a service, the one people are shown first. */
   rowsOf(pod: ObjectKey, uid: string, serviceName: string): readonly Row[] {
     const rows = this.#index.ofPod(pod);

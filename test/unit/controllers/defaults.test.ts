@@ -98,4 +98,11 @@ test('a pod of no workload speaks for itself, but for what is its own word anywa
   expect(layer?.defaults).toEqual({ ...someDefaults, ttlSeconds: 60 });
   expect(layer?.problems.map(({ annotation }) => annotation)).toEqual(['when-not-ready']);
   expect(layers.ofPod(aPod({ annotations: { register: 'true', version: '2.0.0', port: 'http' } }))).toBeUndefined();
+  const wrong = layers.ofPod(aPod({ annotations: { ttl: '1.5s' } }), { ttlSeconds: 60, whenNotReady: 'Remove' });
+  expect(wrong).toMatchObject({
+    stated: { ttlSeconds: 60 },
+    defaults: { ttlSeconds: 60 },
+    problems: [{ value: '1.5s' }],
+  });
+  expect(wrong?.stated).not.toHaveProperty('whenNotReady');
 });

@@ -230,10 +230,11 @@ describe('refused', () => {
 });
 
 describe("a pod's own", () => {
-  test('override port and metadata, and nothing else', () => {
+  test('override version, port and metadata, and nothing else', () => {
     const annotations = { register: 'true', port: 'http', metadata: '{"a":"b"}', ttl: '60', version: '1.0.0' };
     expect(readPodAnnotations(annotations)).toEqual({
       register: 'yes',
+      version: '1.0.0',
       port: 'http',
       metadata: { a: 'b' },
       problems: [],
@@ -244,6 +245,14 @@ describe("a pod's own", () => {
     const { problems, ...rest } = readPodAnnotations({ register: 'no', port: '0', metadata: '[]', version: '' });
     expect(rest).toEqual({ register: 'invalid', metadata: {} });
     expect(problems.map(({ annotation }) => annotation)).toEqual(['register', 'version', 'port', 'metadata']);
+  });
+
+  test('that are invalid leave what they last said well, and those that are gone leave nothing', () => {
+    const lastGood = { version: { value: '1.0.0' }, port: 'http', metadata: { a: 'b' } };
+    const wrong = readPodAnnotations({ port: '0', metadata: '[]', version: '' }, lastGood);
+    expect(wrong).toMatchObject({ version: '1.0.0', port: 'http', metadata: { a: 'b' } });
+    expect(wrong.problems).toHaveLength(3);
+    expect(readPodAnnotations({}, lastGood)).toEqual({ register: 'absent', metadata: {}, problems: [] });
   });
 });
 

@@ -442,6 +442,52 @@ describe('ports and problems', () => {
   });
 });
 
+describe('what a pod says itself', () => {
+  const large = (letter: string) =>
+    JSON.stringify(Object.fromEntries(['a', 'b'].map((k) => [k + letter, 'x'.repeat(500)])));
+  const good = { version: '2.0.0', port: '9090', metadata: '{"team":"fx"}' };
+  const saying = (annotations: Record<string, string>) => aPod({ annotations: { ...good, ...annotations } });
+  const before = wishOf(saying({}), aRegistration());
+
+  test('is kept for its next wish', () => {
+    expect(before?.annotated).toEqual({ version: { value: '2.0.0' }, port: 9090, metadata: { team: 'fx' } });
+    expect(wishOf(aPod(), aRegistration())).not.toHaveProperty('annotated');
+    const podLayer = { ttlSeconds: 60 };
+    expect(decideFor(aPod(), [aRegistration()], { podLayer }).wishes[0]?.annotated).toEqual(podLayer);
+  });
+
+  test.each<[string, Record<string, string>]>([
+    ['version', { version: '' }],
+    ['version', { version: 'x'.repeat(65) }],
+    ['port', { port: '0' }],
+    ['port', { port: 'no-such-port' }],
+    ['metadata', { metadata: '{"team":' }],
+    ['metadata', { metadata: '{"pod":"mine"}' }],
+  ])('changes nothing but a word in an Event when its %s turns wrong: %o', (annotation, wrong) => {
+    const lastGood = () => before?.annotated;
+    const { wishes, problems } = decideFor(saying(wrong), [aRegistration()], { lastGood });
+    expect(wishes).toEqual([before]);
+    expect(problems.map((one) => one.annotation)).toEqual([annotation]);
+    // Where there was no better word, it overrides nothing.
+    const fresh = decideFor(saying(wrong), [aRegistration()]).wishes[0];
+    const { [annotation as keyof typeof good]: _, ...others } = good;
+    expect(fresh?.content).toEqual(wishOf(aPod({ annotations: others }), aRegistration())?.content);
+  });
+
+  test('stays when its metadata does not fit in beside the resource’s any more', () => {
+    const resource = aRegistration({
+      settings: { metadata: Object.fromEntries(Array.from('abcdefghijkl', (k) => [k, 'y'.repeat(500)])) },
+    });
+    const lastGood = () => ({ metadata: { team: 'fx' } });
+    const pod = aPod({ annotations: { metadata: large('z') } });
+    const { wishes, problems } = decideFor(pod, [resource], { lastGood });
+    expect(wishes[0]?.content.metadata).toMatchObject({ team: 'fx' });
+    expect(wishes[0]?.content.metadata).not.toHaveProperty('az');
+    expect(wishes[0]?.annotated).toEqual({ metadata: { team: 'fx' } });
+    expect(problems).toMatchObject([{ annotation: 'metadata' }]);
+  });
+});
+
 test('the name in the registry may be another than the one that is asked for; pods and resources meet by the latter', () => {
   const registryName = (serviceName: string) => `trading-${serviceName}`;
   const pod = aPod({ annotations: { register: 'true', 'service-name': 'api' } });
