@@ -5,7 +5,7 @@ import { ANNOTATIONS, NAMESPACE_ANNOTATIONS } from '../src/domain/annotations.ts
 import { CONDITION_REASONS } from '../src/domain/crd-status-schema.ts';
 import { EVENT_REASONS } from '../src/domain/event-reasons.ts';
 import type { JsonSchema } from './crd-manifest.ts';
-import { ANNOTATION_EXAMPLES, FIELD_EXAMPLES, POLICY_FIELD_EXAMPLES } from './field-examples.ts';
+import { ANNOTATION_EXAMPLES, FIELD_EXAMPLES, POLICY_FIELD_EXAMPLES, STATUS_FIELD_EXAMPLES } from './field-examples.ts';
 
 const reasonTable: Readonly<Record<string, Readonly<Record<string, readonly string[]>>>> = CONDITION_REASONS;
 
@@ -18,7 +18,7 @@ export const referencePage = (schema: JsonSchema, policy: JsonSchema, annotation
     ...fieldTable('spec', schema.properties?.['spec'], exampleOf(FIELD_EXAMPLES)),
     '### Rules',
     ...ruleLines(schema),
-    ...fieldTable('status', schema.properties?.['status']),
+    ...fieldTable('status', schema.properties?.['status'], exampleOf(STATUS_FIELD_EXAMPLES)),
     '### Conditions',
     '| condition | status | reasons |\n|---|---|---|\n' +
       Object.entries(reasonTable)
@@ -74,25 +74,22 @@ const exampleOf =
     return example;
   };
 
-/** `example`: of the fields that have no fields of their own; without it there is no such column. */
+/** `example`: of the fields that have no fields of their own. */
 const fieldTable = (
   name: string,
   schema: JsonSchema | undefined,
-  example?: ExampleOf,
+  example: ExampleOf,
   heading = `### ${name}`,
 ): readonly string[] => {
   if (schema === undefined) return [];
   const rows = fieldsOf(name, schema).map(({ path, field }) => {
     const inner = field.properties !== undefined || field.items?.properties !== undefined;
-    const shown = example === undefined || inner ? '' : `\`${example(path.slice(name.length + 1))}\``;
-    const cells = [`\`${path}\``, typeOf(field), boundsOf(field), field.description ?? ''];
-    return `| ${[...cells, ...(example === undefined ? [] : [shown])].join(' | ')} |`;
+    const shown = inner ? '' : `\`${example(path.slice(name.length + 1))}\``;
+    return `| ${[`\`${path}\``, typeOf(field), boundsOf(field), field.description ?? '', shown].join(' | ')} |`;
   });
-  const head = example === undefined ? '| field | type | bounds | meaning |\n|---|---|---|---|' : HEAD_WITH_EXAMPLE;
+  const head = '| field | type | bounds | meaning | example |\n|---|---|---|---|---|';
   return [heading, schema.description ?? '', `${head}\n${rows.join('\n')}`];
 };
-
-const HEAD_WITH_EXAMPLE = '| field | type | bounds | meaning | example |\n|---|---|---|---|---|';
 
 type Field = { readonly path: string; readonly field: JsonSchema };
 

@@ -1,4 +1,4 @@
-// An example for every field of a spec and every annotation, for the reference page. Each is a line that a person could
+// An example for every field of a spec or a status and every annotation, for the reference page. Each is a line that a person could
 // write, checked against the schema when the page is made (`test/unit/field-examples.test.ts`), and tried on a real API
 // server.
 
@@ -27,6 +27,39 @@ export const FIELD_EXAMPLES: Readonly<Record<string, string>> = {
   onConflict: 'onConflict: Adopt',
   keyLayout: 'keyLayout: Underscore',
   suspend: 'suspend: true',
+};
+
+/** By the path under `status`: YAML of a part of it, as the operator could write it. */
+export const STATUS_FIELD_EXAMPLES: Readonly<Record<string, string>> = {
+  observedGeneration: 'observedGeneration: 3',
+  serviceName: 'serviceName: pricing-service',
+  bucket: 'bucket: service-registry',
+  'effective.ttlSeconds': 'effective: { ttlSeconds: 30 }',
+  'effective.refreshIntervalSeconds': 'effective: { refreshIntervalSeconds: 10 }',
+  'effective.keyLayout': 'effective: { keyLayout: Dotted }',
+  'effective.whenNotReady': 'effective: { whenNotReady: MarkUnhealthy }',
+  'effective.stickyActiveGroup': 'effective: { stickyActiveGroup: primary }',
+  ready: 'ready: 3/4',
+  'instances.selected': 'instances: { selected: 4 }',
+  'instances.registered': 'instances: { registered: 3 }',
+  'instances.active': 'instances: { active: 1 }',
+  'instances.standby': 'instances: { standby: 2 }',
+  'instances.unhealthy': 'instances: { unhealthy: 0 }',
+  'instances.pending': 'instances: { pending: 1 }',
+  'instances.conflicting': 'instances: { conflicting: 0 }',
+  'details[].pod': 'details: [{ pod: pricing-6d5f9c7b4-x2k4m }]',
+  'details[].instanceId': 'details: [{ instanceId: pricing-service-6f1d2c3b }]',
+  'details[].key': 'details: [{ key: service-instances.pricing-service.pricing-service-6f1d2c3b }]',
+  'details[].status': 'details: [{ status: ACTIVE }]',
+  'details[].reason': 'details: [{ reason: PodNotReady }]',
+  'details[].version': 'details: [{ version: 1.4.2 }]',
+  'details[].since': 'details: [{ since: "2026-11-23T09:00:10Z" }]',
+  'conditions[].type': 'conditions: [{ type: Ready }]',
+  'conditions[].status': 'conditions: [{ status: "True" }]',
+  'conditions[].observedGeneration': 'conditions: [{ observedGeneration: 3 }]',
+  'conditions[].lastTransitionTime': 'conditions: [{ lastTransitionTime: "2026-11-23T09:00:10Z" }]',
+  'conditions[].reason': 'conditions: [{ reason: Registered }]',
+  'conditions[].message': 'conditions: [{ message: "All Ready pods are registered: 4." }]',
 };
 
 /** Likewise, of a ServiceNamePolicy. */

@@ -3,7 +3,13 @@
 
 import { expect, test } from 'vitest';
 import { parse } from 'yaml';
-import { ANNOTATION_EXAMPLES, FIELD_EXAMPLES, POLICY_FIELD_EXAMPLES } from '../../hack/field-examples.ts';
+import { z } from 'zod';
+import {
+  ANNOTATION_EXAMPLES,
+  FIELD_EXAMPLES,
+  POLICY_FIELD_EXAMPLES,
+  STATUS_FIELD_EXAMPLES,
+} from '../../hack/field-examples.ts';
 import {
   ANNOTATIONS,
   NAMESPACE_ANNOTATIONS,
@@ -11,6 +17,7 @@ import {
   readSpecAnnotations,
 } from '../../src/domain/annotations.ts';
 import { parseSpec, specSchema } from '../../src/domain/crd-schema.ts';
+import { statusSchema } from '../../src/domain/crd-status-schema.ts';
 import { readNamespaceDefaults } from '../../src/domain/namespace-defaults.ts';
 import { policyResourceSchema } from '../../src/domain/policy-schema.ts';
 import { someDefaults } from '../support/builders.ts';
@@ -31,6 +38,21 @@ test.each(Object.entries(FIELD_EXAMPLES))('%s: %s', (path, text) => {
   expect(Object.keys(spec as object)).toHaveLength(1);
   expect(parseSpec(spec)).toEqual({ kind: 'valid', value: spec });
   expect(specSchema.safeParse(spec).success).toBe(true);
+});
+
+/** The schema, every field of which may be left out: an example is a part. */
+const anyPart = (schema: z.ZodType): z.ZodType => {
+  if (schema instanceof z.ZodOptional) return anyPart(schema.unwrap() as z.ZodType);
+  if (schema instanceof z.ZodArray) return z.array(anyPart(schema.element as z.ZodType));
+  if (!(schema instanceof z.ZodObject)) return schema;
+  const fields = Object.entries(schema.shape as Readonly<Record<string, z.ZodType>>);
+  return z.strictObject(Object.fromEntries(fields.map(([name, field]) => [name, anyPart(field).optional()])));
+};
+
+test.each(Object.entries(STATUS_FIELD_EXAMPLES))('of a status, %s: %s', (path, text) => {
+  const status: unknown = parse(text);
+  expect(has(status, path)).toBe(true);
+  expect(anyPart(statusSchema).safeParse(status)).toMatchObject({ success: true, data: status });
 });
 
 test.each(Object.entries(POLICY_FIELD_EXAMPLES))('of a policy, %s: %s', (path, text) => {
