@@ -71,7 +71,7 @@ const json = <S extends z.ZodType>(example: string, schema: S) =>
     }
   }, schema);
 
-const { version, port, metadata, metadataFromLabels } = defaultsSchema.shape;
+const { version, port, metadata, metadataFromLabels, stickyActiveGroup } = defaultsSchema.shape;
 
 const flag = z.preprocess(
   (value) => (value === 'true' || value === '' ? true : value === 'false' ? false : value),
@@ -185,6 +185,12 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
       defaultMetadataFromLabels: listOf(metadataFromLabels).describe(
         'Pod labels copied into the metadata; repeatable or comma-separated',
       ),
+      defaultStickyActiveGroup: stickyActiveGroup.describe(
+        'The sticky group of services whose resource names none, each by itself; absent: no group',
+      ),
+      defaultSuspend: flag
+        .default(false)
+        .describe('Let the keys of resources lapse that do not say `suspend: false`, and make none'),
       nameClaims: z
         .enum(NAME_CLAIM_MODES, 'must be FirstCome, Open or Prefixed')
         .default('FirstCome')

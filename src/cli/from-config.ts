@@ -51,6 +51,8 @@ export const defaultsOf = (config: Config): Defaults => ({
   ...(config.defaultPort === undefined ? {} : { port: config.defaultPort }),
   ...(config.defaultMetadata === undefined ? {} : { metadata: config.defaultMetadata }),
   ...(config.defaultMetadataFromLabels === undefined ? {} : { metadataFromLabels: config.defaultMetadataFromLabels }),
+  ...(config.defaultStickyActiveGroup === undefined ? {} : { stickyActiveGroup: config.defaultStickyActiveGroup }),
+  suspend: config.defaultSuspend,
   ttlSeconds: config.defaultTtl,
   refreshIntervalSeconds: Math.min(config.defaultRefreshInterval, Math.floor(config.defaultTtl / 3)),
   instanceId: config.defaultInstanceId,

@@ -76,6 +76,8 @@ describe('readConfig', () => {
     ['a port name', { defaultPort: 'http' }, { defaultPort: 'http' }],
     ['labels', { defaultMetadataFromLabels: 'team,a/b' }, { defaultMetadataFromLabels: ['team', 'a/b'] }],
     ['a source of versions', { defaultVersion: '{"fromLabel":"rel"}' }, { defaultVersion: { fromLabel: 'rel' } }],
+    ['a group', { defaultStickyActiveGroup: 'primary' }, { defaultStickyActiveGroup: 'primary' }],
+    ['suspend', { defaultSuspend: 'true' }, { defaultSuspend: true }],
   ])('%s is read', (_, flags, expected) => {
     expect(configOf(flags as Record<string, unknown>, {})).toMatchObject(expected);
   });
@@ -93,6 +95,7 @@ describe('readConfig', () => {
     ['metadata of ours', { defaultMetadata: '{"pod":"x"}' }, /^--default-metadata: .*set by Rollcall itself/],
     ['two sources of versions', { defaultVersion: '{"value":"1","fromLabel":"a"}' }, /^--default-version: at most one/],
     ['a port of no form', { defaultPort: 'HTTP!' }, /^--default-port: /],
+    ['a group of no form', { defaultStickyActiveGroup: 'a b' }, /^--default-sticky-active-group: must be /],
     ['a grace of an hour', { defaultNotReadyGrace: '3600' }, /^--default-not-ready-grace: must be at most 300/],
     ['an address of no form', { metricsAddr: 'localhost' }, /^--metrics-addr: must be HOST:PORT or :PORT, or 0/],
     ['a port that no address has', { metricsAddr: ':65536' }, /^--metrics-addr: must have a port up to 65535$/],
