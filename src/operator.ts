@@ -21,6 +21,7 @@ import { ReadinessGates, type ReadinessGatesSettings } from './controllers/readi
 import { ReconcileFailures } from './controllers/reconcile-failures.ts';
 import { RegistrationReconciler } from './controllers/registration-reconciler.ts';
 import { type EventSink, Reporter } from './controllers/reporter.ts';
+import { weighByKeys } from './controllers/stakes.ts';
 import type { Change, ReadonlyView, ViewObject } from './controllers/view.ts';
 import { allViews, type Views, workloadOf } from './controllers/views.ts';
 import { type QueueObserver, type QueueReading, WorkQueue } from './controllers/work-queue.ts';
@@ -123,6 +124,7 @@ export class Operator {
       onUrgent: () => this.writer.wake(),
       onReport: (registration) => this.#registrations.add(registration),
     });
+    weighByKeys(ports.views, this.table);
     this.writer = new Writer(
       {
         registry: ports.registry,
@@ -428,6 +430,7 @@ export class Operator {
         if (this.#warm) log.info({ fresh: this.#fresh }, 'view of the cluster');
         this.#reconcileReports();
       }
+      for (const view of allViews(views)) view.letGo(clock.monotonicMs());
       const { held } = this;
       if (this.#holding !== held > 0) {
         this.#holding = held > 0;

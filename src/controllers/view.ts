@@ -1,10 +1,11 @@
 // What Kubernetes said last about one kind of object: the newest state of each, whether the list is complete, and when
 // the server last proved it. Not a cache with an expiry: what is here stays until the server says otherwise. Fed by one
-// reflector per source (the cluster, or one namespace each).
+// reflector per source (the cluster, or one namespace each; `view-source.ts`).
 
 import { isDeepStrictEqual } from 'node:util';
-import { brakeHolds, CONFIRM_AFTER_MS } from '../domain/brake.ts';
+import { brakeHolds, CONFIRM_AFTER_MS, type Stake } from '../domain/brake.ts';
 import type { ObjectKey } from '../domain/pod.ts';
+import { ViewSource } from './view-source.ts';
 
 export type ViewObject = { readonly key: ObjectKey; readonly namespace: string; readonly uid: string };
 
@@ -21,8 +22,14 @@ export type ReadonlyView<T extends ViewObject> = {
   readonly synced: boolean;
   /** Monotonic time at which the view was last known to be right: the oldest of its sources; -Infinity before. */
   readonly lastProofAtMs: number;
-  /** Objects that the last list lacked, so many that they are kept until another list confirms it. */
+  /** Objects that a list lacked, so many that they are kept until another list confirms it, and then go one by one. */
   readonly held: number;
+  /** The same by key, with the monotonic time since when. */
+  heldObjects(): Iterable<readonly [ObjectKey, number]>;
+  /** Lets go what is held and was confirmed, each at its moment; of `released` all, whatever any list says. */
+  letGo(nowMs: number, released?: (key: ObjectKey, sinceMs: number) => boolean): void;
+  /** What hangs on some objects that are missing; until this is said they are counted themselves. */
+  weighBy(stakeOf: (missing: ReadonlyMap<ObjectKey, T>) => Stake): void;
   /** What keeps the sources from being watched (a missing right, a missing CRD), as sentences; empty when nothing does. */
   readonly problems: readonly string[];
   /** Calls back once per change, synchronously, after the view has it. Returns what ends that. */
@@ -35,6 +42,9 @@ export class View<T extends ViewObject> implements ReadonlyView<T> {
   readonly #handlers = new Set<(change: Change<T>) => void>();
   readonly #sources: ViewSource<T>[] = [];
   readonly #onHandlerError: (error: unknown) => void;
+  /** By source, what its last list took away and was believed: many sources that lack a little lack much. */
+  readonly #believed = new Map<ViewSource<T>, { readonly going: number; readonly atMs: number }>();
+  #stakeOf: (missing: ReadonlyMap<ObjectKey, T>) => Stake = ({ size }) => ({ going: size, all: this.size });
 
   /** `onHandlerError` is told of a handler that threw; nothing else comes of it. */
   constructor(onHandlerError: (error: unknown) => void = () => {}) {
@@ -78,7 +88,19 @@ export class View<T extends ViewObject> implements ReadonlyView<T> {
   }
 
   get held(): number {
-    return this.#sources.reduce((sum, source) => sum + (source.held?.objects ?? 0), 0);
+    return this.#sources.reduce((sum, source) => sum + source.heldObjects.size, 0);
+  }
+
+  *heldObjects(): Iterable<readonly [ObjectKey, number]> {
+    for (const { heldObjects } of this.#sources) for (const [key, { sinceMs }] of heldObjects) yield [key, sinceMs];
+  }
+
+  letGo(nowMs: number, released: (key: ObjectKey, sinceMs: number) => boolean = () => false): void {
+    for (const source of this.#sources) source.letGo(nowMs, released);
+  }
+
+  weighBy(stakeOf: (missing: ReadonlyMap<ObjectKey, T>) => Stake): void {
+    this.#stakeOf = stakeOf;
   }
 
   get problems(): readonly string[] {
@@ -122,6 +144,19 @@ export class View<T extends ViewObject> implements ReadonlyView<T> {
     return true;
   }
 
+  /** For the sources only: whether what a list of this one lacks is so much that it is held. */
+  brakes(source: ViewSource<T>, missing: ReadonlyMap<ObjectKey, T>, nowMs: number): boolean {
+    let elsewhere = 0;
+    for (const [other, { going, atMs }] of this.#believed) {
+      if (other !== source && nowMs - atMs < CONFIRM_AFTER_MS) elsewhere += going;
+    }
+    const { going, all } = this.#stakeOf(missing);
+    const holds = brakeHolds(going + elsewhere, all + elsewhere);
+    // A list that lacks nothing takes nothing away; nor do the lists before it of the same source count twice.
+    this.#believed.set(source, { going: holds ? 0 : going, atMs: nowMs });
+    return holds;
+  }
+
   #store(object: T): void {
     this.#objects.set(object.key, object);
     const siblings = this.#namespaces.get(object.namespace);
@@ -137,72 +172,5 @@ export class View<T extends ViewObject> implements ReadonlyView<T> {
         this.#onHandlerError(error);
       }
     }
-  }
-}
-
-/** The writing side of a view, for one reflector. */
-export class ViewSource<T extends ViewObject> {
-  synced = false;
-  /** Objects that the last list lacked and that are kept until another confirms it, and the first such list's time. */
-  held: { readonly objects: number; readonly sinceMs: number } | undefined;
-  lastProofAtMs = Number.NEGATIVE_INFINITY;
-  /** Why nothing comes, when a person must do something about it. */
-  problem: string | undefined;
-  readonly #view: View<T>;
-  readonly #namespace: string | undefined;
-
-  constructor(view: View<T>, namespace: string | undefined) {
-    this.#view = view;
-    this.#namespace = namespace;
-  }
-
-  put(object: T): boolean {
-    return this.#view.put(object);
-  }
-
-  /** Removes what is stored under the key unless it is another incarnation than the one that is gone. */
-  remove(key: ObjectKey, uid?: string): boolean {
-    if (uid !== undefined && this.#view.get(key)?.uid !== uid) return false;
-    return this.#view.remove(key);
-  }
-
-  /**
-   * Makes the source's part of the view equal to `listed`, a few objects per step so that the caller can breathe. What
-   * is absent stays while the brake holds it; `nowMs` undefined: without the brake.
-   */
-  *replace(listed: ReadonlyMap<ObjectKey, T>, nowMs?: number): Generator<void> {
-    const absent: ObjectKey[] = [];
-    let had = 0;
-    for (const { key } of [...this.#own()]) {
-      had += 1;
-      if (!listed.has(key)) absent.push(key);
-      yield;
-    }
-    this.held = nowMs === undefined ? undefined : this.#hold(absent.length, had, nowMs);
-    if (this.held === undefined) {
-      for (const key of absent) {
-        this.#view.remove(key);
-        yield;
-      }
-    }
-    for (const object of listed.values()) {
-      this.#view.put(object);
-      yield;
-    }
-  }
-
-  /** The view is known to be right as of `atMs`. */
-  prove(atMs: number): void {
-    if (atMs > this.lastProofAtMs) this.lastProofAtMs = atMs;
-  }
-
-  #hold(absent: number, had: number, nowMs: number): ViewSource<T>['held'] {
-    if (!brakeHolds(absent, had)) return undefined;
-    const sinceMs = this.held?.sinceMs ?? nowMs;
-    return nowMs - sinceMs >= CONFIRM_AFTER_MS ? undefined : { objects: absent, sinceMs };
-  }
-
-  #own(): Iterable<T> {
-    return this.#namespace === undefined ? this.#view.values() : this.#view.byNamespace(this.#namespace);
   }
 }

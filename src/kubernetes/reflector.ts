@@ -10,7 +10,8 @@
 // What the objects mean is not known here: `trim` makes them small, and whoever reads the view decides.
 
 import type { Clock, Random } from '../clock.ts';
-import type { View, ViewObject, ViewSource } from '../controllers/view.ts';
+import type { View, ViewObject } from '../controllers/view.ts';
+import type { ViewSource } from '../controllers/view-source.ts';
 import { type ObjectKey, objectKey } from '../domain/pod.ts';
 import type { Log } from '../log.ts';
 import { ApiError, type ApiTransport, type Query, textField } from './api-transport.ts';
@@ -256,10 +257,10 @@ class Reflector<T extends ViewObject> {
     this.#source.synced = true;
     const ms = Math.round(clock.monotonicMs() - startedAtMs);
     log[first ? 'info' : 'debug']({ path: resource.path, objects: objects.size, by, ms }, 'listed');
-    const { held } = this.#source;
-    if (held !== undefined) {
-      const message = 'a list lacks so many objects that they are kept until another confirms it';
-      log.error({ path: resource.path, lacking: held.objects, listed: objects.size }, message);
+    const held = this.#source.heldObjects.size;
+    if (held > 0 && this.#source.unconfirmedSinceMs !== undefined) {
+      const message = 'a list lacks so much that it is kept until another confirms it';
+      log.error({ path: resource.path, lacking: held, listed: objects.size }, message);
     }
   }
 

@@ -47,7 +47,7 @@ export type GuardOptions = {
   readonly path: string;
   readonly limits: StreamLimits;
   readonly probe: FreshnessProbe;
-  readonly source: { readonly lastProofAtMs: number; readonly held: { readonly sinceMs: number } | undefined };
+  readonly source: { readonly lastProofAtMs: number; readonly unconfirmedSinceMs: number | undefined };
   /** Where the stream stands. */
   readonly place: () => string | undefined;
   /** The view was right as of `atMs`, and nothing happened to it up to `place`. */
@@ -75,7 +75,7 @@ export async function guardStream(options: GuardOptions): Promise<void> {
     const now = clock.monotonicMs();
     const quietForMs = now - stream.lastByteAtMs;
     if (stream.live && quietForMs >= quietMs) return giveUp('quiet');
-    if (source.held !== undefined && now - source.held.sinceMs >= CONFIRM_AFTER_MS) return giveUp('unconfirmed');
+    if (now - (source.unconfirmedSinceMs ?? now) >= CONFIRM_AFTER_MS) return giveUp('unconfirmed');
     if (!stream.live && quietForMs >= silentMs) return giveUp('silent');
     const proofDueInMs = Math.max(proofIntervalMs - (now - source.lastProofAtMs), SETTLE_MS - quietForMs);
     if (!stream.live || proofDueInMs > 0) {

@@ -4,12 +4,14 @@
 // On a replica that does not lead, rows are kept but nothing is scheduled: the table is warm.
 
 import type { Clock } from '../clock.ts';
+import { RELEASE_SPREAD_MS } from '../domain/brake.ts';
 import type { InstanceKey, Wish } from '../domain/instance.ts';
 import { formsOf, generatedInstanceId, type KeyForm, parseInstanceKey, podNameInstanceId } from '../domain/names.ts';
 import { type ObjectKey, objectKey } from '../domain/pod.ts';
 import type { InstanceReport, Refusal } from '../domain/registration-status.ts';
 import type { Revision } from '../writer/registry.ts';
 import { BlockedWishes, isOlder } from './blocked-wishes.ts';
+import { Departed } from './departed.ts';
 import { begunGrace, graceEndsAtMs, graceOf, inForce, isGraceOver, wantedBy } from './grace.ts';
 import { inOrder, type Joined, type JoinedWrite, joinHandOvers, tornHandOvers } from './hand-over.ts';
 import { Lanes, TICK_MS } from './lanes.ts';
@@ -54,6 +56,7 @@ export class InstanceTable {
   /** What the server will not have, and why. */
   readonly #refused = new Map<Row, Refusal>();
   readonly #losses = new Losses();
+  readonly #departed = new Departed();
   readonly #isRefused = (row: Row): boolean => this.#refused.has(row);
   #leading = false;
   /** Rows whose key is seen to be ours. */
@@ -377,7 +380,15 @@ export class InstanceTable {
   adoptUnseen(wish: Wish, instanceId: string, form: KeyForm, observed: Observed, holdMs = 0): void {
     const standing = observed.kind === 'ours' && observed.status !== 'UNHEALTHY';
     const state: Wish['state'] = standing ? { kind: 'live' } : { kind: 'away', reason: 'Terminating' };
-    this.#unseen.set(this.#create({ ...wish, state }, instanceId, form, observed), this.#clock.monotonicMs() + holdMs);
+    const row = this.#create({ ...wish, state }, instanceId, form, observed);
+    // Those of many pods are not decided about at a stroke.
+    const spreadMs = holdMs === 0 ? 0 : RELEASE_SPREAD_MS * row.fraction;
+    this.#unseen.set(row, this.#clock.monotonicMs() + holdMs + spreadMs);
+  }
+
+  /** This replica had the pod of such a wish, and decided against it. */
+  hasDeparted(wish: Wish): boolean {
+    return this.#departed.has(wish);
   }
 
   /** The pods of such keys: to be decided about as soon as the view is fresh. */
@@ -566,6 +577,7 @@ export class InstanceTable {
   #farewell(row: Row, gone: boolean): void {
     if (row.farewell) return;
     const wish: Wish = { ...row.wish, state: { kind: 'away', reason: gone ? 'Terminating' : 'Deselected' } };
+    this.#departed.note(wish, this.#clock.monotonicMs());
     row.farewell = true;
     row.grace = undefined;
     if (row.wish.state.kind === 'live') row.wishedAtMs = this.#clock.monotonicMs();

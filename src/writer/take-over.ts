@@ -176,14 +176,24 @@ const adoptOrphans = (
     if (successor === undefined) found.push({ orphan, observed });
     else table.adoptRetiring(successor, orphan.instanceId, orphan.form, observed);
   }
-  const living = found.filter(({ observed }) => observed.kind === 'ours' && observed.status !== 'UNHEALTHY').length;
+  // What this replica saw go is no absence, however much it is.
+  const [known, missing] = partition(found, ({ orphan }) => table.hasDeparted(orphan.wish));
+  const living = missing.filter(({ observed }) => observed.kind === 'ours' && observed.status !== 'UNHEALTHY').length;
   const braked = brakeHolds(living, living + table.ours);
   if (braked) log.error({ keys: living }, 'so many keys are of pods that are not to be seen that they are held');
   const hold = braked || !context.fresh();
-  for (const { orphan, observed } of found) {
-    const { wish, instanceId, form } = orphan;
-    if (hold) table.adoptUnseen(wish, instanceId, form, observed, braked ? CONFIRM_AFTER_MS : 0);
-    else table.adoptOrphan(wish, instanceId, form, observed);
+  const leaving = hold ? known : found;
+  const held = hold ? missing : [];
+  for (const { orphan, observed } of leaving) {
+    table.adoptOrphan(orphan.wish, orphan.instanceId, orphan.form, observed);
   }
-  return hold ? { orphans: 0, held: found.length } : { orphans: found.length, held: 0 };
+  for (const { orphan, observed } of held) {
+    table.adoptUnseen(orphan.wish, orphan.instanceId, orphan.form, observed, braked ? CONFIRM_AFTER_MS : 0);
+  }
+  return { orphans: leaving.length, held: held.length };
 };
+
+const partition = <T>(all: readonly T[], test: (one: T) => boolean): readonly [readonly T[], readonly T[]] => [
+  all.filter(test),
+  all.filter((one) => !test(one)),
+];

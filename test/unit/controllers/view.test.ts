@@ -1,7 +1,8 @@
 // What a view tells, to whom, and how often.
 
 import { describe, expect, test } from 'vitest';
-import { type Change, View, type ViewSource } from '../../../src/controllers/view.ts';
+import { type Change, View } from '../../../src/controllers/view.ts';
+import type { ViewSource } from '../../../src/controllers/view-source.ts';
 import { type ObjectKey, objectKey } from '../../../src/domain/pod.ts';
 
 type Thing = { key: ObjectKey; namespace: string; uid: string; labels?: Record<string, string> };
@@ -134,5 +135,71 @@ describe('sources', () => {
     );
     expect(changes).toEqual(['-one/goes', '~one/changes', '-one/replaced', '+one/replaced', '+one/comes']);
     expect(view.size).toBe(5);
+  });
+});
+
+describe('the brake', () => {
+  const names = (count: number, namespace: string) =>
+    Array.from({ length: count }, (_, i) => aThing(`thing-${i}`, {}, namespace));
+  const list = (source: ViewSource<Thing>, nowMs: number, ...things: readonly Thing[]) => {
+    for (const _ of source.replace(listed(...things), nowMs));
+  };
+  const filled = (count: number) => {
+    const { view, source } = aView();
+    list(source, 0, ...names(count, 'one'));
+    return { view, source };
+  };
+
+  test('measures by what hangs on the objects: three may be worth more than it believes, and thirty nothing', () => {
+    const few = filled(3);
+    few.view.weighBy(() => ({ going: 900, all: 1_000 }));
+    list(few.source, 1);
+    expect(few.view).toMatchObject({ size: 3, held: 3 });
+    const many = filled(30);
+    many.view.weighBy(() => ({ going: 0, all: 1_000 }));
+    list(many.source, 1);
+    expect(many.view).toMatchObject({ size: 0, held: 0 });
+  });
+
+  test('counts all sources of a minute together', () => {
+    const view = new View<Thing>();
+    const sources = Array.from({ length: 10 }, (_, i) => view.addSource(`namespace-${i}`));
+    sources.forEach((source, i) => list(source, 0, ...names(10, `namespace-${i}`)));
+    sources.forEach((source, i) => list(source, 1_000 + i));
+    expect(view).toMatchObject({ size: 80, held: 80 });
+  });
+
+  test('does not add up the lists of one source: each takes away what is gone since the last', () => {
+    const { view, source } = filled(100);
+    for (let round = 1; round <= 8; round += 1) list(source, round * 5_000, ...names(100 - round * 10, 'one'));
+    expect(view).toMatchObject({ size: 20, held: 0 });
+  });
+
+  test('a second list confirms what the first lacked, and nothing else', () => {
+    const { view, source } = filled(100);
+    list(source, 1_000, ...names(50, 'one'));
+    expect(source.unconfirmedSinceMs).toBe(1_000);
+    list(source, 61_000);
+    view.letGo(90_000);
+    expect(view).toMatchObject({ size: 50, held: 50 });
+    expect(source.unconfirmedSinceMs).toBe(61_000);
+  });
+
+  test('what an event or a list shows again stays, what an event deletes goes', () => {
+    const { view, source } = filled(100);
+    list(source, 1_000);
+    source.put(aThing('thing-7'));
+    source.remove(objectKey('one', 'thing-8'));
+    expect(view).toMatchObject({ size: 99, held: 98 });
+    list(source, 62_000, aThing('thing-7'), aThing('thing-9'));
+    view.letGo(90_000);
+    expect([...view.values()].map(({ key }) => key)).toEqual(['one/thing-7', 'one/thing-9']);
+  });
+
+  test('a person releases at once', () => {
+    const { view, source } = filled(100);
+    list(source, 1_000);
+    view.letGo(2_000, (key, sinceMs) => key === 'one/thing-3' && sinceMs === 1_000);
+    expect(view).toMatchObject({ size: 99, held: 99 });
   });
 });

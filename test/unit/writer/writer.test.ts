@@ -293,12 +293,33 @@ describe('keys of pods that the new leader does not see', () => {
     await bench.clock.advance(58_000);
     expect(unhealthy()).toBe(0);
     expect(Object.keys(bench.values())).toHaveLength(100);
-    await bench.clock.advance(2_000);
+    await bench.clock.advance(12_000);
+    const some = table.unseenPods().length;
+    expect(some).toBeGreaterThan(3);
+    expect(some).toBeLessThan(18);
+    await bench.clock.advance(10_000);
     expect(table.unseenPods()).toHaveLength(21);
     for (const pod of table.unseenPods()) table.setWishes(pod, undefined, []);
     await bench.clock.advance(1_000);
     expect(unhealthy()).toBe(21);
     expect(table.unseenPods()).toEqual([]);
+  });
+
+  test('get their farewell, however many, when this replica saw them go', async () => {
+    const first = bench.replica('a');
+    await leads(first);
+    const second = bench.replica('b');
+    for (let i = 0; i < 100; i += 1) {
+      wish(first, `pod-${i}`);
+      wish(second, `pod-${i}`);
+    }
+    await bench.clock.advance(1_000);
+    for (let i = 0; i < 60; i += 1) gone(second, `pod-${i}`);
+    await stopped(first);
+    await leads(second);
+    await bench.clock.advance(1_000);
+    expect(second.table.held).toBe(0);
+    expect(unhealthy()).toBe(60);
   });
 
   test('are decided about at once when their pods come into view', async () => {
