@@ -38,8 +38,11 @@ import type { WorkloadView } from './domain/workload.ts';
 import type { Log } from './log.ts';
 import { InstanceTable } from './table/instance-table.ts';
 import { isShown, type Row, SETTLED } from './table/row.ts';
+import type { Findings } from './writer/audit.ts';
+import { subjectOf } from './writer/batch-plan.ts';
 import type { WriterObserver } from './writer/context.ts';
 import type { Registry } from './writer/registry.ts';
+import { Visibility } from './writer/visibility.ts';
 import { type Voice, Writer } from './writer/writer.ts';
 
 /** A view without proof for this long is old: what it says of the living may be wrong. */
@@ -67,8 +70,10 @@ export type OperatorObserver = {
   batch: WriterObserver['batch'];
   written(reason: string): void;
   acknowledged(tookMs: number): void;
+  visible(tookMs: number): void;
   lapsed(keys?: number): void;
   conflict(): void;
+  audited(found: Findings): void;
 };
 
 export type OperatorSettings = {
@@ -98,6 +103,7 @@ export class Operator {
   readonly #quotas: InstanceQuotas;
   readonly #reporter: Reporter;
   readonly #gates: ReadinessGates;
+  readonly #visibility: Visibility;
   readonly #registrationLists = new Map<string, readonly RegistrationView[]>();
   /** Those of them that may use their names, in the order in which pods are asked of them. */
   readonly #grantedLists = new Map<string, readonly RegistrationView[]>();
@@ -125,6 +131,7 @@ export class Operator {
       onReport: (registration) => this.#registrations.add(registration),
     });
     weighByKeys(ports.views, this.table);
+    this.#visibility = new Visibility(ports.registry, clock, (tookMs) => observer.visible(tookMs));
     this.writer = new Writer(
       {
         registry: ports.registry,
@@ -210,6 +217,7 @@ export class Operator {
       this.#owned.run((key, until) => reconcileOwned(ownedContext, key, until), failures.of('owned'), signal),
       this.#gates.run(failures.of('readinessgate'), signal),
       this.#watchFreshness(signal),
+      this.#visibility.run(signal),
       this.writer.run(signal),
     ]);
   }
@@ -472,8 +480,10 @@ export class Operator {
         if (write.reason === 'Refresh') return;
         // A key that is written again after it was lost tells nothing of how fast a pod is registered.
         const { wishedAtMs } = write.row;
-        if (write.reason === 'Registered' && wishedAtMs !== SETTLED && isShown(write.row))
+        if (write.reason === 'Registered' && wishedAtMs !== SETTLED && isShown(write.row)) {
           observer.acknowledged(clock.monotonicMs() - wishedAtMs);
+          this.#visibility.offer(subjectOf(this.#settings.bucket, write.row.key), wishedAtMs);
+        }
         this.#reporter.written(write);
         this.#gates.acknowledged(write.wish.pod);
       },
@@ -488,6 +498,7 @@ export class Operator {
         observer.conflict();
         this.#reporter.conflict(row);
       },
+      audited: (found) => observer.audited(found),
     };
   }
 

@@ -117,6 +117,7 @@ async function start({ url, bucket }: { url: string; bucket: string }): Promise<
         lapsed: () => metrics.lapsed(),
         lapsedMeanwhile: (keys) => metrics.lapsed(keys),
         conflict: () => metrics.conflict(),
+        audited: (found) => metrics.audited(found),
       },
     },
     () => {},

@@ -95,6 +95,8 @@ const SILENT: OperatorObserver = {
   batch: () => undefined,
   written: () => undefined,
   acknowledged: () => undefined,
+  visible: () => undefined,
+  audited: () => undefined,
   lapsed: () => undefined,
   conflict: () => undefined,
 };

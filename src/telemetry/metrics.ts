@@ -4,6 +4,7 @@
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { QueueObserver, QueueReading } from '../controllers/work-queue.ts';
+import type { Findings } from '../writer/audit.ts';
 
 const FAST_SECONDS = [0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 
@@ -61,8 +62,16 @@ export class Metrics {
     'Time from learning that a pod is Ready to the acknowledged key',
     [],
   );
+  readonly #visible = this.#histogram(
+    'rollcall_ready_to_visible_seconds',
+    'Time from learning that a pod is Ready until a consumer of ours was given its key, of one key in five seconds',
+    [],
+  );
   readonly #lapses = this.#counter('rollcall_lapses_total', 'Keys of Ready pods that were found gone', []);
   readonly #conflicts = this.#counter('rollcall_conflicts_total', 'Keys found to be held by somebody else', []);
+
+  readonly #audits = this.#counter('rollcall_audits_total', 'Comparisons of the registry with what it should be', []);
+  #found: Findings | undefined;
 
   /** Begins to answer scrapes with these readings. */
   observe(readings: Readings): void {
@@ -81,6 +90,16 @@ export class Metrics {
     });
     this.#gauge('rollcall_held', 'Objects and keys kept although they are not to be seen: the brake', [], (gauge) =>
       gauge.set(readings.held()),
+    );
+    this.#gauge(
+      'rollcall_audit_keys',
+      'Keys that the last audit of the leader found: ghosts (of no pod), missing (of a Ready pod), drifted (other bytes), foreign (of others), compared (all)',
+      ['found'],
+      (gauge) => {
+        gauge.reset();
+        if (!readings.leading()) return;
+        for (const [found, keys] of Object.entries(this.#found ?? {})) gauge.set({ found }, keys);
+      },
     );
     this.#gauge('rollcall_readiness_gates_waiting', 'Pods that are Ready but for our readiness gate', [], (gauge) =>
       gauge.set(readings.gatesWaiting()),
@@ -164,8 +183,17 @@ export class Metrics {
     this.#acknowledged.observe(tookMs / 1_000);
   }
 
+  visible(tookMs: number): void {
+    this.#visible.observe(tookMs / 1_000);
+  }
+
   lapsed(keys = 1): void {
     this.#lapses.inc(keys);
+  }
+
+  audited(found: Findings): void {
+    this.#audits.inc();
+    this.#found = found;
   }
 
   conflict(): void {

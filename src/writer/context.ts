@@ -7,6 +7,7 @@ import type { Log } from '../log.ts';
 import type { InstanceTable } from '../table/instance-table.ts';
 import type { Row } from '../table/row.ts';
 import type { Write } from '../table/write.ts';
+import type { Findings } from './audit.ts';
 import type { CommitOutcome, Registry } from './registry.ts';
 
 export type WriterContext = {
@@ -41,4 +42,6 @@ export type WriterObserver = {
   /** So many that should have stood were found gone at the start of a term. */
   lapsedMeanwhile(keys: number): void;
   conflict(row: Row): void;
+  /** What the stream holds was compared with what it should. */
+  audited(found: Findings): void;
 };

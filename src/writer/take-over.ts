@@ -159,7 +159,7 @@ const keepIds = (
  * Keys of ours whose pods are not in the view get their farewell; or are kept up, while the view is old, or while they
  * are so many that the view may be wrong. Those of pods whose keys have another layout by now retire.
  */
-const adoptOrphans = (
+export const adoptOrphans = (
   context: WriterContext,
   strays: ReadonlyMap<InstanceKey, StoredMessage>,
   term: Term,

@@ -9,6 +9,7 @@ import type { RegistryHealth } from '../domain/registration-status.ts';
 import type { Taken } from '../table/instance-table.ts';
 import type { Row } from '../table/row.ts';
 import { Wakeup } from '../wakeup.ts';
+import { audit } from './audit.ts';
 import { KEYS_PER_BATCH, type KeyMessage, planKey, subjectOf } from './batch-plan.ts';
 import { commitWrites, judgeContext, learn, planContext, planKeys } from './commit.ts';
 import type { WriterContext } from './context.ts';
@@ -135,6 +136,7 @@ export class Writer {
       over.abort();
       this.#bell.ring();
     });
+    const auditing = audit(this.#context, term, () => this.leading, over.signal);
     try {
       const ended = await this.#serve(term, over.signal);
       if (ended !== undefined) why = ended;
@@ -147,6 +149,7 @@ export class Writer {
       log.info({ term: term.number, why }, 'no longer leading');
     }
     await inspecting;
+    await auditing;
   }
 
   /** Reads back, then writes. Returns why the term is over, undefined when the signal aborted. */

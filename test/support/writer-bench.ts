@@ -2,6 +2,7 @@
 
 import { parseOffset } from '../../src/domain/service-instance.ts';
 import { InstanceTable } from '../../src/table/instance-table.ts';
+import type { Findings } from '../../src/writer/audit.ts';
 import type { WriterContext } from '../../src/writer/context.ts';
 import { lockSubject } from '../../src/writer/lock.ts';
 import { Writer } from '../../src/writer/writer.ts';
@@ -20,6 +21,7 @@ export class WriterBench {
   readonly lapsed: string[] = [];
   readonly conflicts: string[] = [];
   readonly lines: Line[] = [];
+  readonly audits: Findings[] = [];
 
   constructor(random: () => number = () => 0.5) {
     this.stream = new FakeStream(this.clock, random, BUCKET);
@@ -57,6 +59,7 @@ export class WriterBench {
           lapsed: (row) => void this.lapsed.push(row.key),
           lapsedMeanwhile: () => undefined,
           conflict: (row) => void this.conflicts.push(row.key),
+          audited: (found) => void this.audits.push(found),
         },
         ...over,
       },

@@ -66,6 +66,8 @@ test('the first lists are not gone through once per object, and nothing is said 
         batch: quiet,
         written: quiet,
         acknowledged: quiet,
+        visible: quiet,
+        audited: quiet,
         lapsed: quiet,
         conflict: quiet,
       },

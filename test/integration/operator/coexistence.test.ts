@@ -33,6 +33,7 @@ let observer: StreamObserver;
 let operator: OperatorProcess;
 let kv: KV;
 let rivalWrites: Promise<readonly number[]>;
+let ghostFound: Promise<number>;
 
 beforeAll(async () => {
   stage = await Stage.open();
@@ -47,6 +48,8 @@ beforeAll(async () => {
   await createWorkload(stage.api, NAMESPACE, 'plain-service', { replicas: 3 });
   await untilReadyPods(stage.api, NAMESPACE, 'plain-service', 3);
   await waitFor('the plain keys', () => observer.ofService('plain-service').length === 3);
+  ghostFound = haunt();
+  ghostFound.catch(() => undefined);
 }, START_MS);
 
 afterAll(() => stage?.close());
@@ -78,6 +81,29 @@ const named = (name: string, spec: object = {}, namespace = NAMESPACE) =>
     instanceId: 'PodName',
     ...spec,
   });
+
+const GHOST = 'service-instances.plain-service.of-no-pod';
+
+/** Puts back what looks like a key of ours, of a pod that is none, as from a backup; returns after how many ms that is said. */
+const haunt = async (): Promise<number> => {
+  const [model] = observer.ofService('plain-service');
+  if (model?.value === undefined) throw new Error('no plain key');
+  const options = headers();
+  options.set('Nats-TTL', '600s');
+  const owner = model.headers['Rollcall-Owner'] ?? '';
+  options.set('Rollcall-Owner', owner.replace(model.podUid, 'aaaaaaaa-0000-4000-8000-000000000000'));
+  const body = model.body.replace(model.value.instanceId, 'of-no-pod');
+  await jetstream(observer.connection).publish(`$KV.${BUCKET}.${GHOST}`, body, { headers: options });
+  const plantedAtMs = performance.now();
+  const { atMs } = await observer.until(
+    'its farewell',
+    ({ key, value }) => key === GHOST && value?.status === 'UNHEALTHY',
+    {
+      deadlineMs: 90_000,
+    },
+  );
+  return atMs - plantedAtMs;
+};
 
 /** Takes a key each time that it is ours, for 4 s; returns when four writes of ours were stored, with an interval of 1 s. */
 const rivalry = async (): Promise<readonly number[]> => {
@@ -177,6 +203,15 @@ test('a key that somebody takes again and again is left to him for longer each t
   const told = await stage.untilCondition(NAMESPACE, 'rival-service', 'Conflict', 'HeldByAnother');
   expect(told.message).toMatch(/taken from us \d+ times in a row/);
 }, 120_000);
+
+test('a key in our name of a pod that is none is found by the audit within a minute', async () => {
+  expect(await ghostFound).toBeLessThan(62_000);
+  await waitFor('the audit to say so', async () => (await operator.metric('rollcall_audit_keys', 'ghosts')) === 1);
+  expect(await operator.metric('rollcall_audit_keys', 'missing')).toBe(0);
+  expect(await operator.metric('rollcall_ready_to_visible_seconds_count')).toBeGreaterThan(0);
+  // The tests that follow count the keys of the service.
+  await kv.purge(GHOST);
+});
 
 test('a key of ours that somebody overwrites is not fought over, until the resource says Adopt', async () => {
   const intervalMs = 3_000;

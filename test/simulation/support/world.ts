@@ -316,6 +316,8 @@ const SILENT: OperatorObserver = {
   batch: () => undefined,
   written: () => undefined,
   acknowledged: () => undefined,
+  visible: () => undefined,
+  audited: () => undefined,
   lapsed: () => undefined,
   conflict: () => undefined,
 };

@@ -13,6 +13,7 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
     queues: () => ({ pod: { depth: 2, workingSeconds: [1, 3] }, owned: { depth: 0, workingSeconds: [] } }),
   });
   metrics.lapsed(5);
+  metrics.audited({ compared: 9, ghosts: 1, missing: 0, drifted: 2, foreign: 3 });
   const { text } = await metrics.scrape();
   const lines = text.split('\n');
   expect(lines).toEqual(
@@ -25,8 +26,31 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
       'rollcall_oldest_refresh_age_seconds 4.5',
       'rollcall_lapses_total 5',
       'rollcall_readiness_gates_waiting 2',
+      'rollcall_audits_total 1',
+      'rollcall_audit_keys{found="ghosts"} 1',
+      'rollcall_audit_keys{found="missing"} 0',
+      'rollcall_audit_keys{found="drifted"} 2',
       '# TYPE process_cpu_seconds_total counter',
       'rollcall_event_loop_lag_seconds{quantile="1"} 0',
     ]),
   );
+});
+
+test('what an audit found is told by the replica that leads, and by no other', async () => {
+  const metrics = new Metrics();
+  let leading = true;
+  const none = () => 0;
+  metrics.observe({
+    leading: () => leading,
+    keysOwned: none,
+    oldestRefreshAgeSeconds: none,
+    viewAgesSeconds: () => ({}),
+    held: none,
+    gatesWaiting: none,
+    queues: () => ({}),
+  });
+  metrics.audited({ compared: 9, ghosts: 1, missing: 0, drifted: 0, foreign: 0 });
+  expect((await metrics.scrape()).text).toContain('rollcall_audit_keys{found="ghosts"} 1');
+  leading = false;
+  expect((await metrics.scrape()).text).not.toContain('rollcall_audit_keys{');
 });

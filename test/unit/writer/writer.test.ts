@@ -24,7 +24,7 @@ const stopped = async (replica: Replica) => {
   replica.stop.abort();
   await bench.clock.until(() => over, 5_000);
 };
-const SILENT = { written() {}, batch() {}, lapsed() {}, lapsedMeanwhile() {}, conflict() {} };
+const SILENT = { written() {}, batch() {}, lapsed() {}, lapsedMeanwhile() {}, conflict() {}, audited() {} };
 const keysStored = () =>
   bench.stream.history().filter((entry) => entry.kind === 'stored' && entry.message.body.length > 0).length;
 const lockIsFree = () => bench.stream.last(LOCK)?.operation !== 'PUT';

@@ -1,0 +1,134 @@
+import { beforeEach, expect, test } from 'vitest';
+import { objectKey } from '../../../src/domain/pod.ts';
+import { encodeInstance } from '../../../src/domain/service-instance.ts';
+import { aWish, uidOf, type WishOptions } from '../../support/wishes.ts';
+import { BUCKET, WriterBench } from '../../support/writer-bench.ts';
+
+const NONE = { ghosts: 0, missing: 0, drifted: 0, foreign: 0 };
+/** The first audit of a term, and one more. */
+const AN_AUDIT_MS = 16_000;
+const TWO_AUDITS_MS = 80_000;
+/** A refresh finds what is wrong with its own key: so seldom that the audit comes before it. */
+const SELDOM = { ttlMs: 900_000, intervalMs: 250_000 };
+
+let bench: WriterBench;
+type Replica = ReturnType<WriterBench['replica']>;
+
+beforeEach(() => {
+  bench = new WriterBench();
+});
+
+const wish = ({ table }: Replica, podName: string, options: WishOptions = {}) =>
+  table.setWishes(objectKey('trading', podName), uidOf(podName), [aWish({ podName, ...options })]);
+const subject = (key: string) => `$KV.${BUCKET}.${key}`;
+/** The row that is refreshed last, long after the audit. */
+const lateOne = ({ table }: Replica) => {
+  const [last] = [...table.rows()].toSorted((a, b) => b.refreshDueMs - a.refreshDueMs);
+  if (last === undefined) throw new Error('no rows');
+  return last;
+};
+const leader = async (keys: number, options: WishOptions = {}, over = {}) => {
+  const replica = bench.replica('a', over);
+  for (let i = 0; i < keys; i += 1) wish(replica, `pod-${i}`, options);
+  await bench.clock.until(() => replica.writer.leading && replica.table.standing() === keys, 30_000);
+  return replica;
+};
+/** What a leader of ours might have written for a pod. */
+const plant = (key: string, podName: string, status: 'ACTIVE' | 'UNHEALTHY' = 'ACTIVE') => {
+  const { head, tail } = encodeInstance(aWish({ podName }).content, key.split('.')[2] ?? '', status);
+  bench.stream.put(subject(key), `${head}2026-11-23T09:00:00.000Z${tail}`, {
+    ttlSeconds: 600,
+    headers: { 'Rollcall-Owner': `test/trading/${podName}/${uidOf(podName)}`, 'Rollcall-Term': '1' },
+  });
+};
+
+test('finds nothing and does nothing where all is well', async () => {
+  const replica = await leader(600, SELDOM);
+  plant('service-instances.trading-service.left-to-lapse', 'old', 'UNHEALTHY');
+  bench.stream.put(subject('service-instances.other.theirs'), 'theirs', { ttlSeconds: 600 });
+  const before = bench.stream.history().length;
+  await bench.clock.advance(TWO_AUDITS_MS);
+  expect(bench.audits).toEqual([
+    { ...NONE, compared: 602, foreign: 1 },
+    { ...NONE, compared: 602, foreign: 1 },
+  ]);
+  const since = bench.stream.history().slice(before);
+  const reasons = since.map((entry) =>
+    entry.kind === 'stored' ? entry.message.headers['Rollcall-Reason'] : entry.kind,
+  );
+  // The lock's messages have no reason.
+  expect(new Set(reasons)).toEqual(new Set(['Refresh', undefined]));
+  expect(replica.writer.leading).toBe(true);
+});
+
+test('a key of ours of a pod that nobody knows gets its farewell', async () => {
+  await leader(3, SELDOM);
+  const ghost = 'service-instances.trading-service.ghost';
+  plant(ghost, 'ghost');
+  await bench.clock.advance(AN_AUDIT_MS);
+  expect(bench.audits).toEqual([{ ...NONE, compared: 4, ghosts: 1 }]);
+  expect(bench.values()[ghost]).toMatchObject({ status: 'UNHEALTHY' });
+  await bench.clock.advance(TWO_AUDITS_MS);
+  expect(bench.audits.at(-1)).toEqual({ ...NONE, compared: 4 });
+});
+
+test('many of them are held: the view may be wrong', async () => {
+  await leader(30, SELDOM);
+  for (let i = 0; i < 40; i += 1) plant(`service-instances.trading-service.ghost-${i}`, `ghost-${i}`);
+  await bench.clock.advance(AN_AUDIT_MS);
+  expect(bench.audits).toEqual([{ ...NONE, compared: 70, ghosts: 40 }]);
+  expect(Object.values(bench.values()).every(({ status }) => status === 'ACTIVE')).toBe(true);
+});
+
+test('a key that went without a word is written again', async () => {
+  const replica = await leader(30, SELDOM);
+  const { key } = lateOne(replica);
+  bench.stream.wipe(subject(key));
+  await bench.clock.advance(AN_AUDIT_MS);
+  expect(bench.audits).toEqual([{ ...NONE, compared: 29, missing: 1 }]);
+  expect(bench.lapsed).toEqual([key]);
+  expect(bench.values()[key]).toMatchObject({ status: 'ACTIVE' });
+});
+
+test('a value in our name that we did not write is written over', async () => {
+  const replica = await leader(30, SELDOM);
+  const {
+    key,
+    wish: { pod },
+  } = lateOne(replica);
+  plant(key, pod.name, 'UNHEALTHY');
+  await bench.clock.advance(AN_AUDIT_MS);
+  expect(bench.audits).toEqual([{ ...NONE, compared: 30, drifted: 1 }]);
+  expect(bench.values()[key]).toMatchObject({ status: 'ACTIVE' });
+});
+
+test("a key that somebody overwrote is that one's", async () => {
+  const replica = await leader(30, SELDOM);
+  const { key } = lateOne(replica);
+  bench.stream.put(subject(key), '{"status":"theirs"}', { ttlSeconds: 600 });
+  await bench.clock.advance(AN_AUDIT_MS);
+  expect(bench.audits).toEqual([{ ...NONE, compared: 30, foreign: 1 }]);
+  expect(bench.conflicts).toEqual([key]);
+  expect(bench.values()[key]).toEqual({ status: 'theirs' });
+});
+
+test('a key that the server refuses is missing, and is not tried more often for it', async () => {
+  const replica = await leader(3, SELDOM);
+  bench.stream.maxMessageBytes = 400;
+  wish(replica, 'large', { ...SELDOM, version: `1.0.0-${'x'.repeat(300)}` });
+  await bench.clock.advance(TWO_AUDITS_MS);
+  expect(bench.audits).toEqual([
+    { ...NONE, compared: 3, missing: 1 },
+    { ...NONE, compared: 3, missing: 1 },
+  ]);
+  expect(bench.lines.filter(({ message }) => message === 'keys cannot be written')).toHaveLength(1);
+});
+
+test('nothing is compared with an old view', async () => {
+  let fresh = true;
+  await leader(3, SELDOM, { fresh: () => fresh });
+  fresh = false;
+  plant('service-instances.trading-service.ghost', 'ghost');
+  await bench.clock.advance(TWO_AUDITS_MS);
+  expect(bench.audits).toEqual([]);
+});
