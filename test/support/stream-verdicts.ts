@@ -159,32 +159,43 @@ export const doubledKeys = (record: readonly Sighting[]): readonly string[] => {
   return found;
 };
 
-/** I5: never two ACTIVE of one sticky group at any position, and each promotion has a larger term than the one before. */
+/**
+ * I5: never two ACTIVE of one sticky group at any position, and each promotion has a larger term than the one before. A
+ * pod may have a key of each form, for readers of several generations: each form is judged by itself, but for who it is.
+ */
 export const sharedRoles = (record: readonly Sighting[]): readonly string[] => {
+  // By form and group.
   const active = new Map<string, Sighting>();
   const terms = new Map<string, number>();
   const found: string[] = [];
   for (const sighting of record) {
     const { key, value } = sighting;
     if (key === undefined) continue;
-    for (const [group, holder] of active) if (holder.key === key && roleOf(sighting) !== group) active.delete(group);
     const group = roleOf(sighting);
-    if (group === undefined) {
+    const role = group === undefined ? undefined : `${formOf(key)} ${group}`;
+    for (const [held, holder] of active) if (holder.key === key && held !== role) active.delete(held);
+    if (group === undefined || role === undefined) {
       if (isInstance(sighting) && value?.metadata['stickyTerm'] !== undefined)
         found.push(`${place(sighting)}: ${value.status} with a term (I5)`);
       continue;
     }
-    const before = active.get(group);
-    if (before !== undefined && before.key !== key) found.push(`${place(sighting)}: ACTIVE beside ${before.key} (I5)`);
-    active.set(group, sighting);
+    const before = active.get(role);
+    for (const [held, holder] of active) {
+      const isOther = held === role ? holder.key !== key : holder.podUid !== sighting.podUid;
+      if (roleOf(holder) === group && isOther) found.push(`${place(sighting)}: ACTIVE beside ${holder.key} (I5)`);
+    }
+    active.set(role, sighting);
     const term = Number(value?.metadata['stickyTerm']);
-    const last = terms.get(group) ?? 0;
+    const last = terms.get(role) ?? 0;
     const isPromotion = before?.podUid !== sighting.podUid;
     if (!(isPromotion ? term > last : term === last)) found.push(`${place(sighting)}: term ${term} after ${last} (I5)`);
-    terms.set(group, term);
+    terms.set(role, term);
   }
   return found;
 };
+
+/** What separates the parts of a key. */
+const formOf = (key: string): string => KEY.exec(key)?.[1] ?? '';
 
 /** The sticky group that a value of ours says ACTIVE for, per installation. */
 export const roleOf = (sighting: Sighting): string | undefined => {

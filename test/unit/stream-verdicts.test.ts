@@ -116,9 +116,9 @@ describe('found', () => {
     expect(breaches(record(...well, fault)).join('\n')).toMatch(sentence);
   });
 
-  const member = (name: string, atMs: number, stickyTerm?: number): Sighting =>
+  const member = (name: string, atMs: number, stickyTerm?: number, separator = '.'): Sighting =>
     aWrite({
-      key: `service-instances.trading-service.${name}`,
+      key: ['service-instances', 'trading-service', name].join(separator),
       atMs,
       headers: { 'Rollcall-Owner': `op/trading/${name}/uid-of-${name}`, 'Rollcall-Term': '9' },
       value: {
@@ -130,6 +130,11 @@ describe('found', () => {
 
   test.each<[string, readonly Sighting[], RegExp]>([
     ['ACTIVE before STANDBY', [member('a', 0, 5), member('b', 1, 8), member('a', 1)], /ACTIVE beside .*a \(I5\)/],
+    [
+      'another pod under a key of another form',
+      [member('a', 0, 5), member('b', 1, 8, '_')],
+      /ACTIVE beside .*a \(I5\)/,
+    ],
     ['a promotion by an old term', [member('a', 0, 5), member('a', 1), member('b', 1, 5)], /term 5 after 5 \(I5\)/],
     ['a refresh by another term', [member('a', 0, 5), member('a', 1, 6)], /term 6 after 5 \(I5\)/],
     [
@@ -145,6 +150,13 @@ describe('found', () => {
     const lapsed = { ...aMarker(40_000), key: 'service-instances.trading-service.b' };
     const fine = [member('a', 0, 5), member('a', 1), member('b', 1, 8), member('b', 2, 8), lapsed, member('a', 3, 9)];
     expect(sharedRoles(fine)).toEqual([]);
+  });
+
+  test('a pod with keys of two forms is one member, and each form has its terms', () => {
+    const fine = [member('a', 0, 5), member('a', 1, 8, '_'), member('a', 2, 5), member('a', 3, 8, '_')];
+    const handedOver = [member('a', 4), member('a', 5, undefined, '_'), member('b', 6, 9), member('b', 7, 9, '_')];
+    expect(sharedRoles([...fine, ...handedOver])).toEqual([]);
+    expect(sharedRoles([...fine, member('b', 6, 9, '_')])).toHaveLength(2);
   });
 
   test('fields in another order', () => {
