@@ -4,10 +4,12 @@
 
 import { expect, test } from 'vitest';
 import type { Random } from '../../src/clock.ts';
+import { asObject } from '../../src/domain/raw.ts';
 import type { Given, Kind } from '../support/fake-api.ts';
-import { EMPTY, edited, mended, type WalkState } from '../support/walk.ts';
+import { annotationsOf, EMPTY, edited, mended, type WalkState } from '../support/walk.ts';
+import { byText, endOf, type WalkEnd } from '../support/walk-end.ts';
 import { between, seeded } from './support/seeded.ts';
-import { World } from './support/world.ts';
+import { BUCKET, World } from './support/world.ts';
 
 const EDITS = 50;
 /** Longer than every TTL, the markers' included. */
@@ -28,8 +30,6 @@ const uidOf = (what: string, incarnation: number): string => {
   return `${hash.toString(16).padStart(8, '0')}-0000-4000-8000-${incarnation.toString(16).padStart(12, '0')}`;
 };
 const bornAt = (born: number): string => new Date(Date.UTC(2026, 10, 23, 8) + born * 1_000).toISOString();
-const prefixed = (texts: Readonly<Record<string, string>>) =>
-  Object.fromEntries(Object.entries(texts).map(([name, text]) => [`rollcall.dev/${name}`, text]));
 
 const podEntry = (name: string, uid: string, born: number, metadata: object, ready: boolean): Entry => ({
   kind: 'Pod',
@@ -54,29 +54,41 @@ const controlledBy = (kind: string, name: string, uid: string) => ({
 
 const deploymentEntries = ({ deployment }: WalkState): readonly Entry[] => {
   if (deployment === undefined) return [];
-  const { incarnation, born, annotations, replicas } = deployment;
+  const { incarnation, born, annotations, replicas, template } = deployment;
   const uid = uidOf('deployment', incarnation);
-  const setUid = uidOf('replicaset', incarnation);
+  const setUid = uidOf('replicaset', template.born);
   const selector = { matchLabels: { app: 'gamma' } };
   const identity = { namespace: NAMESPACE, creationTimestamp: bornAt(born) };
   return [
     {
       kind: 'Deployment',
-      object: { metadata: { ...identity, name: 'gamma', uid, annotations: prefixed(annotations) }, spec: { selector } },
+      object: {
+        metadata: { ...identity, name: 'gamma', uid, annotations: annotationsOf(annotations) },
+        spec: { selector },
+      },
     },
     {
       kind: 'ReplicaSet',
       object: {
-        metadata: { ...identity, name: 'gamma-1', uid: setUid, ...controlledBy('Deployment', 'gamma', uid) },
+        metadata: {
+          ...identity,
+          name: `gamma-${template.born}`,
+          uid: setUid,
+          ...controlledBy('Deployment', 'gamma', uid),
+        },
         spec: { selector },
       },
     },
     ...Array.from({ length: replicas }, (_, i) =>
       podEntry(
-        `gamma-1-${i}`,
-        uidOf(`gamma-${i}`, incarnation),
-        born,
-        { labels: { app: 'gamma' }, ...controlledBy('ReplicaSet', 'gamma-1', setUid) },
+        `gamma-${template.born}-${i}`,
+        uidOf(`gamma-${i}`, template.born),
+        template.born,
+        {
+          labels: { app: 'gamma' },
+          annotations: annotationsOf(template.annotations),
+          ...controlledBy('ReplicaSet', `gamma-${template.born}`, setUid),
+        },
         true,
       ),
     ),
@@ -84,7 +96,7 @@ const deploymentEntries = ({ deployment }: WalkState): readonly Entry[] => {
 };
 
 const entriesOf = (state: WalkState): readonly Entry[] => [
-  { kind: 'Namespace', object: { metadata: { name: NAMESPACE, annotations: prefixed(state.annotations) } } },
+  { kind: 'Namespace', object: { metadata: { name: NAMESPACE, annotations: annotationsOf(state.annotations) } } },
   ...Object.entries(state.resources).map(
     ([name, { incarnation, born, spec }]): Entry => ({
       kind: 'ServiceRegistration',
@@ -96,7 +108,7 @@ const entriesOf = (state: WalkState): readonly Entry[] => [
   ),
   ...deploymentEntries(state),
   ...Object.entries(state.pods).map(([name, { incarnation, born, labels, annotations, ready }]) =>
-    podEntry(name, uidOf(name, incarnation), born, { labels, annotations: prefixed(annotations) }, ready),
+    podEntry(name, uidOf(name, incarnation), born, { labels, annotations: annotationsOf(annotations) }, ready),
   ),
 ];
 
@@ -119,38 +131,35 @@ const follow = (world: World, before: WalkState, after: WalkState): void => {
 
 // ---- what there is in the end ----
 
-/** Times say when, which is the way and not the end; a generation counts edits. */
-const TIMES = new Set(['lastTransitionTime', 'since', 'observedGeneration']);
-
-const timeless = (value: unknown): unknown =>
-  JSON.parse(JSON.stringify(value ?? null, (name, entry: unknown) => (TIMES.has(name) ? undefined : entry)));
-
 /** What an owned resource is called depends on which names were taken when it was made; whose it is does not. */
 const nameOf = (metadata: Given['metadata']): string =>
   metadata['ownerReferences'] === undefined ? metadata.name : `owned ${JSON.stringify(metadata['ownerReferences'])}`;
 
-const endOf = (world: World) => ({
-  bucket: world.stream
+const endOfWorld = (world: World): WalkEnd => {
+  const keys = world.stream
     .messages('$KV.>')
     .filter(({ operation }) => operation === 'PUT')
-    .map(({ subject, body, headers, ttlSeconds }) => {
-      const { lastHeartbeat: _, ...value } = JSON.parse(Buffer.from(body).toString()) as Record<string, unknown>;
-      return { subject, value, ttlSeconds, owner: headers['Rollcall-Owner'] };
-    })
-    .toSorted((a, b) => (a.subject < b.subject ? -1 : 1)),
-  resources: world.api
-    .list('ServiceRegistration')
-    .map(({ metadata, spec, status }) => ({
-      name: nameOf(metadata),
-      labels: metadata['labels'],
-      owners: metadata['ownerReferences'],
-      spec,
-      status: timeless(status),
-      isCurrent:
-        (status as { observedGeneration?: unknown } | undefined)?.observedGeneration === metadata['generation'],
-    }))
-    .toSorted((a, b) => (a.name < b.name ? -1 : 1)),
-});
+    .map(({ subject, body, headers, ttlSeconds }) => ({
+      key: subject.slice(`$KV.${BUCKET}.`.length),
+      value: asObject(JSON.parse(Buffer.from(body).toString())) ?? {},
+      ttlSeconds,
+      owner: headers['Rollcall-Owner'],
+    }));
+  const resources = world.api.list('ServiceRegistration').map(({ metadata, spec, status }) => ({
+    name: nameOf(metadata),
+    labels: metadata['labels'],
+    owners: metadata['ownerReferences'],
+    spec,
+    status,
+    generation: Number(metadata['generation']),
+  }));
+  const end = endOf(keys, resources);
+  return {
+    keys: end.keys.toSorted(byText),
+    groups: end.groups.toSorted(byText),
+    resources: end.resources.toSorted(byText),
+  };
+};
 
 const worldOf = (random: Random): World => {
   const world = new World(random);
@@ -164,15 +173,15 @@ const walk = async (seed: number) => {
   const world = worldOf(random);
   await world.clock.advance(2_000);
   let state = EMPTY;
-  for (let i = 0; i < EDITS; i += 1) {
-    const next = i === EDITS - 1 ? mended(state) : edited(random, state);
+  for (let i = 0; i <= EDITS; i += 1) {
+    const next = i === EDITS ? mended(state) : edited(random, state);
     follow(world, state, next);
     state = next;
     // Some edits follow at once, some come to rest between.
     await world.clock.advance(random() < 0.3 ? 0 : between(random, 0, 6_000));
   }
   await world.clock.advance(SETTLE_MS);
-  const end = endOf(world);
+  const end = endOfWorld(world);
   await world.end();
   return { state, end };
 };
@@ -182,7 +191,7 @@ const afresh = async (state: WalkState) => {
   await world.clock.advance(2_000);
   follow(world, EMPTY, state);
   await world.clock.advance(SETTLE_MS);
-  const end = endOf(world);
+  const end = endOfWorld(world);
   await world.end();
   return end;
 };
@@ -190,10 +199,12 @@ const afresh = async (state: WalkState) => {
 test.each(seeds)('seed %i: fifty edits end where their last state begins', async (seed) => {
   const { state, end } = await walk(seed);
   expect(end).toEqual(await afresh(state));
+  expect(end.groups.filter(({ active }) => active !== 1)).toEqual([]);
 });
 
 test('the walks lead somewhere', async () => {
-  const ends = await Promise.all([1, 2, 3].map(walk));
-  expect(ends.flatMap(({ end }) => end.bucket).length).toBeGreaterThan(5);
+  const ends = await Promise.all([1, 2, 3, 4, 5, 6].map(walk));
+  expect(ends.flatMap(({ end }) => end.groups).length).toBeGreaterThan(0);
+  expect(ends.flatMap(({ end }) => end.keys).length).toBeGreaterThan(5);
   expect(ends.flatMap(({ end }) => end.resources).length).toBeGreaterThan(5);
 });

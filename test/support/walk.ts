@@ -13,7 +13,7 @@ export type WalkPod = {
   /** When it came, counted over the whole walk: the older of two counts. */
   readonly born: number;
   readonly labels: Texts;
-  /** Without the prefix. */
+  /** Without the prefix, but for names with a slash, which are whole. */
   readonly annotations: Texts;
   readonly ready: boolean;
 };
@@ -31,6 +31,8 @@ export type WalkState = {
     readonly born: number;
     readonly annotations: Texts;
     readonly replicas: number;
+    /** Of the pod template: another `born` is another generation of pods. */
+    readonly template: { readonly born: number; readonly annotations: Texts };
   };
   /** Bare pods by name. */
   readonly pods: Readonly<Record<string, WalkPod>>;
@@ -40,18 +42,27 @@ export type WalkState = {
 
 export const EMPTY: WalkState = { step: 0, resources: {}, pods: {}, annotations: {} };
 
+/** As they are written on an object. */
+export const annotationsOf = (texts: Texts): Texts =>
+  Object.fromEntries(
+    Object.entries(texts).map(([name, text]) => [name.includes('/') ? name : `rollcall.dev/${name}`, text]),
+  );
+
 const pick = <T>(random: Random, items: readonly [T, ...T[]]): T =>
   items[Math.floor(random() * items.length)] ?? items[0];
+
+const BUILD = 'example.com/build';
 
 /** TTLs short enough that a test against real servers can wait for their end. */
 const FIELDS: Readonly<Record<string, readonly [unknown, ...unknown[]]>> = {
   ttlSeconds: [3, 4, 6],
-  refreshIntervalSeconds: [1],
+  refreshIntervalSeconds: [1, 2],
   instanceId: ['Generated', 'PodName'],
-  version: [{ value: 'v2.1' }, { fromLabel: 'track' }, { fromImageTag: 'app' }],
+  version: [{ value: 'v2.1' }, { fromLabel: 'track' }, { fromAnnotation: BUILD }, { fromImageTag: 'app' }],
   port: ['http', 9090, 'absent'],
   metadata: [{ team: 'a' }, { team: 'b', zone: 'z' }, {}],
   metadataFromLabels: [['track'], ['example.com/part-of']],
+  stickyActiveGroup: ['main', 'main', 'spare'],
   whenNotReady: ['MarkUnhealthy', 'Lapse', 'Remove'],
   notReadyGraceSeconds: [0, 1],
   onConflict: ['Yield', 'Adopt'],
@@ -67,6 +78,7 @@ const WORKLOAD_TEXTS: Readonly<Record<string, readonly [string, ...string[]]>> =
   'instance-id': ['PodName', 'Generated', 'Random'],
   version: ['3.1.0', 'v4', ''],
   port: ['http', '7070', '0'],
+  'sticky-active-group': ['main', 'spare', 'no group'],
   'when-not-ready': ['Remove', 'Lapse', 'never'],
   metadata: ['{"team":"c"}', '{}', '["c"]'],
   'service-name': ['gamma-service', 'gamma', 'Gamma_Service'],
@@ -78,25 +90,38 @@ const POD_TEXTS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   port: ['http', '6060', '65536'],
   metadata: ['{"team":"d"}', '{"zone":"e"}', '{"pod":"mine"}'],
   'service-name': ['delta-service', 'delta-service', 'de'],
+  [BUILD]: ['7.1', 'v8', ''],
 };
 
 const NAMESPACE_TEXTS: Readonly<Record<string, readonly [string, ...string[]]>> = {
   defaults: [
     '{"whenNotReady":"Lapse","metadata":{"desk":"fx"}}',
     '{"port":5050,"keyLayout":"Underscore"}',
+    '{"stickyActiveGroup":"main","notReadyGraceSeconds":1}',
     '{"ttlSeconds":1}',
   ],
 };
 
-/** `alpha` selects by app, `canary` is of the same service and selects by track, `every` takes all pods. */
-const SELECTORS: Readonly<Record<string, SpecFields>> = {
-  alpha: { selector: { matchLabels: { app: 'alpha' } } },
-  canary: {
-    serviceName: 'alpha',
-    selector: { matchExpressions: [{ key: 'track', operator: 'In', values: ['canary'] }] },
-  },
-  every: { serviceName: 'every-service', selector: {} },
-  delta: { serviceName: 'delta-service' },
+/**
+ * `alpha` selects by app, `canary` is of the same service and selects by track, `every` takes all pods, `delta` those that
+ * name its service. The first of each is how it begins.
+ */
+const SELECTORS: Readonly<Record<string, readonly [SpecFields, ...SpecFields[]]>> = {
+  alpha: [
+    { matchLabels: { app: 'alpha' } },
+    { matchLabels: { app: 'alpha' }, matchExpressions: [{ key: 'track', operator: 'DoesNotExist' }] },
+    { matchLabels: { app: 'other' } },
+  ],
+  canary: [
+    { matchExpressions: [{ key: 'track', operator: 'In', values: ['canary'] }] },
+    { matchExpressions: [{ key: 'track', operator: 'Exists' }] },
+  ],
+  every: [{}, { matchExpressions: [{ key: 'app', operator: 'NotIn', values: ['gamma'] }] }],
+};
+const SERVICE_NAMES: Readonly<Record<string, string>> = {
+  canary: 'alpha',
+  every: 'every-service',
+  delta: 'delta-service',
 };
 const NAMES = ['alpha', 'alpha', 'alpha', 'canary', 'canary', 'every', 'delta'] as const;
 
@@ -107,17 +132,36 @@ type Edit = (random: Random, state: WalkState) => WalkState;
 const changeResource: Edit = (random, state) => {
   const name = pick(random, NAMES);
   const resource = state.resources[name];
-  if (resource === undefined) return makeResource(name, state);
-  const field = pick(random, ['ttlSeconds', ...Object.keys(FIELDS)]);
+  if (resource === undefined) return makeResource(random, name, state);
+  const selectors = SELECTORS[name];
+  const fields: typeof FIELDS = selectors === undefined ? FIELDS : { ...FIELDS, selector: selectors };
+  const field = pick(random, ['ttlSeconds', ...Object.keys(fields)]);
   const { [field]: _, ...rest } = resource.spec;
-  const values = FIELDS[field] ?? [undefined];
-  // Without a TTL of its own a key would live for 30 s, longer than the test against real servers waits.
-  const spec = field in BASE || random() < 0.7 ? { ...rest, [field]: pick(random, values) } : rest;
-  return { ...state, resources: { ...state.resources, [name]: { ...resource, spec } } };
+  const values = fields[field] ?? [undefined];
+  const spec = REQUIRED.includes(field) || random() < 0.7 ? { ...rest, [field]: pick(random, values) } : rest;
+  return { ...state, resources: { ...state.resources, [name]: { ...resource, spec: inTime(spec) } } };
 };
 
-const makeResource = (name: string, state: WalkState): WalkState => {
-  const fresh = { incarnation: state.step, born: state.step, spec: { ...BASE, ...SELECTORS[name] } };
+/** Without a TTL of its own a key would live for 30 s, and without a selector a resource would be another one. */
+const REQUIRED = ['ttlSeconds', 'selector'];
+
+/** The API server refuses an interval of more than a third of the TTL. */
+const inTime = (spec: SpecFields): SpecFields =>
+  Number(spec['refreshIntervalSeconds']) * 3 > Number(spec['ttlSeconds'])
+    ? { ...spec, refreshIntervalSeconds: 1 }
+    : spec;
+
+/** Half of them begin as a sticky group: with one field among so many, few would ever be one. */
+const makeResource = (random: Random, name: string, state: WalkState): WalkState => {
+  const [selector] = SELECTORS[name] ?? [];
+  const serviceName = SERVICE_NAMES[name];
+  const spec = {
+    ...BASE,
+    ...(serviceName === undefined ? {} : { serviceName }),
+    ...(selector === undefined ? {} : { selector }),
+    ...(random() < 0.5 ? { stickyActiveGroup: 'main' } : {}),
+  };
+  const fresh = { incarnation: state.step, born: state.step, spec };
   return { ...state, resources: { ...state.resources, [name]: fresh } };
 };
 
@@ -130,12 +174,20 @@ const changeDeployment: Edit = (random, state) => {
   const { deployment, step } = state;
   if (deployment === undefined) {
     const annotations = { register: 'true', ttl: '3s', 'refresh-interval': '1s' };
-    return { ...state, deployment: { incarnation: step, born: step, annotations, replicas: 2 } };
+    const template = { born: step, annotations: {} };
+    return { ...state, deployment: { incarnation: step, born: step, annotations, replicas: 2, template } };
   }
   return {
     ...state,
     deployment: { ...deployment, annotations: annotate(random, deployment.annotations, WORKLOAD_TEXTS) },
   };
+};
+
+const rollOut: Edit = (random, state) => {
+  const { deployment, step } = state;
+  if (deployment === undefined) return state;
+  const template = { born: step, annotations: annotate(random, deployment.template.annotations, POD_TEXTS) };
+  return { ...state, deployment: { ...deployment, template } };
 };
 
 const annotate = (
@@ -192,6 +244,7 @@ const EDITS: readonly [Edit, ...Edit[]] = [
   changeDeployment,
   changeDeployment,
   changeDeployment,
+  rollOut,
   scale,
   dropDeployment,
   relabel,
@@ -221,6 +274,15 @@ export const mended = (state: WalkState): WalkState => {
       ]),
     );
   const { deployment } = state;
+  const mendDeployment = ({ annotations, template, ...rest }: NonNullable<WalkState['deployment']>) => {
+    const texts = mend(template.annotations, POD_TEXTS);
+    const same = JSON.stringify(texts) === JSON.stringify(template.annotations);
+    return {
+      ...rest,
+      annotations: mend(annotations, WORKLOAD_TEXTS),
+      template: same ? template : { born: state.step + 1, annotations: texts },
+    };
+  };
   return {
     ...state,
     annotations: mend(state.annotations, NAMESPACE_TEXTS),
@@ -230,8 +292,6 @@ export const mended = (state: WalkState): WalkState => {
         { ...pod, annotations: mend(pod.annotations, POD_TEXTS) },
       ]),
     ),
-    ...(deployment === undefined
-      ? {}
-      : { deployment: { ...deployment, annotations: mend(deployment.annotations, WORKLOAD_TEXTS) } }),
+    ...(deployment === undefined ? {} : { deployment: mendDeployment(deployment) }),
   };
 };

@@ -86,16 +86,18 @@ export type PodOptions = {
   /** The name of its one port, 8080; default: none. */
   readonly port?: string;
   readonly hostNetwork?: boolean;
+  /** Default 0: it goes at once. */
+  readonly graceSeconds?: number;
 };
 
 export const createPod = (api: ApiClient, namespace: string, name: string, options: PodOptions = {}): Promise<Pod> => {
   const { annotations = {}, labels = { app: name }, image = 'registry.invalid/app:1.4.2', node } = options;
-  const { gated, port, hostNetwork = false } = options;
+  const { gated, port, hostNetwork = false, graceSeconds = 0 } = options;
   return api.post<Pod>(podsPath(namespace), {
     metadata: { name, annotations, labels },
     spec: {
       ...(gated === true ? GATED : {}),
-      terminationGracePeriodSeconds: 0,
+      terminationGracePeriodSeconds: graceSeconds,
       ...(node === undefined ? {} : { nodeName: node }),
       hostNetwork,
       containers: [
