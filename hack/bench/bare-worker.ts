@@ -10,8 +10,8 @@ import { createNatsRegistry } from '../../src/nats/registry.ts';
 import { KEYS_PER_BATCH, subjectOf } from '../../src/writer/batch-plan.ts';
 import { LOCK_TTL_SECONDS, lockSubject, renewal } from '../../src/writer/lock.ts';
 import { waitFor } from '../control-plane/wait.ts';
+import { answerQuestions, trusted } from '../control-plane/worker-process.ts';
 import { OPERATOR_ID, refreshLoad, type Window } from './refresh-load.ts';
-import { answerQuestions, trusted } from './worker-process.ts';
 
 /** Digits of a revision; the server reads leading zeros as nothing. */
 const DIGITS = 9;

@@ -11,8 +11,8 @@ import { Metrics } from '../../src/telemetry/metrics.ts';
 import type { Registry } from '../../src/writer/registry.ts';
 import { Writer } from '../../src/writer/writer.ts';
 import { waitFor } from '../control-plane/wait.ts';
+import { answerQuestions, trusted } from '../control-plane/worker-process.ts';
 import { OPERATOR_ID, REFRESHED_KEYS, refreshLoad, type Window } from './refresh-load.ts';
-import { answerQuestions, trusted } from './worker-process.ts';
 
 /** One tick of the table's wheel: a key is due again within a second, and a pass over all takes longer. */
 const INTERVAL_MS = 500;

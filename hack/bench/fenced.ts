@@ -5,10 +5,10 @@
  */
 import { join } from 'node:path';
 import { startNats } from '../control-plane/nats.ts';
+import { startWorker } from '../control-plane/worker-process.ts';
 import type { Bench, Figure } from './bench.ts';
 import type { Window } from './refresh-load.ts';
 import { median, percentile, round } from './statistics.ts';
-import { startWorker } from './worker-process.ts';
 
 const ROUNDS = 14;
 /** Short, so that neighbours meet the same machine; the writer, which waits meanwhile, gives up after 4 s. */
@@ -25,8 +25,8 @@ export type Throughput = {
 
 export async function measureFenced({ dir, say }: Bench) {
   await using nats = await startNats({ dir: join(dir, 'nats') });
-  await using bareWorker = await startWorker('bare-worker');
-  await using fencedWorker = await startWorker('fenced-worker');
+  await using bareWorker = await startWorker(new URL('./bare-worker.ts', import.meta.url));
+  await using fencedWorker = await startWorker(new URL('./fenced-worker.ts', import.meta.url));
   await bareWorker.ask('start', { url: nats.url, bucket: 'bare' });
   await fencedWorker.ask('start', { url: nats.url, bucket: 'fenced' });
   const bareWindow = () => bareWorker.ask<Window>('window', WINDOW_MS);

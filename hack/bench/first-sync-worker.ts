@@ -6,8 +6,8 @@ import { systemClock, systemRandom } from '../../src/clock.ts';
 import { connectApi } from '../../src/kubernetes/undici-transport.ts';
 import { watchCluster } from '../../src/kubernetes/watch-cluster.ts';
 import { waitFor } from '../control-plane/wait.ts';
+import { answerQuestions, trusted } from '../control-plane/worker-process.ts';
 import { type LoopLag, watchLoop } from './loop-lag.ts';
-import { answerQuestions, trusted } from './worker-process.ts';
 
 export type Sync = {
   readonly seconds: number;

@@ -2,12 +2,13 @@
  * The first list of a large cluster: how long it takes, for how long it keeps the event loop from heartbeats, and what
  * it leaves in memory. Three syncs, each in a fresh process; the medians count, but for the longest block: the worst.
  */
+
+import { startWorker } from '../control-plane/worker-process.ts';
 import type { Bench, Figure } from './bench.ts';
 import type { Sync } from './first-sync-worker.ts';
 import { median, round } from './statistics.ts';
 import { startSyntheticApi } from './synthetic-api.ts';
 import { syntheticPod } from './synthetic-pod.ts';
-import { startWorker } from './worker-process.ts';
 
 const PODS = 50_000;
 const RUNS = 3;
@@ -21,7 +22,7 @@ export async function measureFirstSync({ dir, say }: Bench) {
   await using api = await startSyntheticApi(dir, PODS);
   const runs: Sync[] = [];
   for (let run = 1; run <= RUNS; run += 1) {
-    await using worker = await startWorker('first-sync-worker', ['--expose-gc']);
+    await using worker = await startWorker(new URL('./first-sync-worker.ts', import.meta.url), ['--expose-gc']);
     const one = await worker.ask<Sync>('sync', { kubeconfig: api.kubeconfig, pods: PODS });
     runs.push(one);
     const { seconds, lag, cpuSeconds, heapBytes, externalBytes, rssMiB } = one;

@@ -7,8 +7,8 @@ import { readFileSync } from 'node:fs';
 import { jetstream } from '@nats-io/jetstream';
 import { connect } from '@nats-io/transport-node';
 import { Client } from 'undici';
+import { answerQuestions, trusted } from '../control-plane/worker-process.ts';
 import { type LoopLag, watchLoop } from './loop-lag.ts';
-import { answerQuestions, trusted } from './worker-process.ts';
 
 export type Watching = {
   readonly apiUrl: string;

@@ -7,12 +7,12 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { ControlPlane } from '../control-plane/control-plane.ts';
 import { startNats, startNatsCluster } from '../control-plane/nats.ts';
 import { waitFor } from '../control-plane/wait.ts';
+import { startWorker, type WorkerProcess } from '../control-plane/worker-process.ts';
 import type { Bench, Figure } from './bench.ts';
 import type { Expectation, Seen, Watching } from './observer-worker.ts';
 import { startOperator } from './operator-process.ts';
 import { createPods, type Pod, setAllReady, setReady, startCluster } from './pods.ts';
 import { median, percentile, round } from './statistics.ts';
-import { startWorker, type WorkerProcess } from './worker-process.ts';
 
 const STANDING = 1_000;
 const SINGLES = 250;
@@ -94,7 +94,7 @@ async function observed<T>(
       deadlineMs: 30_000,
     },
   );
-  await using observer = await startWorker('observer-worker');
+  await using observer = await startWorker(new URL('./observer-worker.ts', import.meta.url));
   const watching: Watching = {
     apiUrl: cluster.url,
     caFile: cluster.caFile,

@@ -7,8 +7,8 @@ import { readFileSync } from 'node:fs';
 import type { IncomingMessage, ServerResponse } from 'node:http';
 import { createServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
+import { answerQuestions, trusted } from '../control-plane/worker-process.ts';
 import { syntheticPod, syntheticRegistrations } from './synthetic-pod.ts';
-import { answerQuestions, trusted } from './worker-process.ts';
 
 export type SyntheticApi = { readonly pods: number; readonly keyFile: string; readonly certFile: string };
 

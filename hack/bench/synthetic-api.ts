@@ -3,8 +3,8 @@ import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { writeKubeconfig } from '../control-plane/kubeconfig.ts';
+import { startWorker } from '../control-plane/worker-process.ts';
 import type { SyntheticApi } from './synthetic-api-worker.ts';
-import { startWorker } from './worker-process.ts';
 
 const run = promisify(execFile);
 
@@ -15,7 +15,7 @@ export async function startSyntheticApi(dir: string, pods: number): Promise<Synt
   const subject = ['-subj', '/CN=synthetic API server', '-addext', 'subjectAltName=IP:127.0.0.1', '-days', '2'];
   const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', keyFile];
   await run('openssl', ['req', '-x509', ...key, '-out', certFile, ...subject]);
-  const worker = await startWorker('synthetic-api-worker');
+  const worker = await startWorker(new URL('./synthetic-api-worker.ts', import.meta.url));
   try {
     const url = await worker.ask<string>('start', { pods, keyFile, certFile } satisfies SyntheticApi);
     const path = join(dir, 'synthetic.kubeconfig');

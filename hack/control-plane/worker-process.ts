@@ -1,10 +1,11 @@
 /**
- * A measurement's part in a process of its own, so that its CPU time and its event loop are its own: the parent asks
- * one question at a time, the worker answers each. The worker dies with its parent.
+ * Part of a measurement or a campaign in a process of its own, so that its CPU time and its event loop are its own: the
+ * parent asks, the worker answers. The worker dies with its parent.
  */
 import { fork } from 'node:child_process';
+import { basename } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { guard, unguard } from '../control-plane/guardian.ts';
+import { guard, unguard } from './guardian.ts';
 
 type Question = { readonly id: number; readonly question: string; readonly argument: unknown };
 type Answer = { readonly id: number; readonly value?: unknown; readonly problem?: string };
@@ -17,9 +18,10 @@ export type WorkerProcess = {
   [Symbol.asyncDispose](): Promise<void>;
 };
 
-/** @param file name in this folder, without `.ts` */
-export async function startWorker(file: string, nodeOptions: readonly string[] = []): Promise<WorkerProcess> {
-  const path = fileURLToPath(new URL(`./${file}.ts`, import.meta.url));
+/** @param source the worker's file, as `new URL('./x-worker.ts', import.meta.url)` */
+export async function startWorker(source: URL, nodeOptions: readonly string[] = []): Promise<WorkerProcess> {
+  const path = fileURLToPath(source);
+  const file = basename(path, '.ts');
   const child = fork(path, [], {
     execArgv: ['--disable-warning=ExperimentalWarning', ...nodeOptions],
     serialization: 'advanced',
