@@ -4,7 +4,7 @@ NODE := node_modules/.bin/node
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools up down demo test unit simulation integration e2e bench verify format generate build
+.PHONY: help install tools up down demo test unit simulation integration e2e bench faults verify format generate build
 
 help: ## Print this list
 	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }'
@@ -44,6 +44,9 @@ e2e: install ## Run the user stories with real containers (kind, or a kubelet as
 
 bench: install tools ## Measure throughput, latency, first sync and memory; writes .run/bench.json
 	@$(NODE) hack/bench.ts
+
+faults: install tools ## Break everything in turn and judge: the fault campaign; CASE=F01 for one, RUNS=3, SHORT=1
+	@$(NODE) hack/faults.ts $(if $(CASE),--case $(CASE)) $(if $(RUNS),--runs $(RUNS)) $(if $(SHORT),--short) $(if $(DRAW),--draw)
 
 verify: install tools ## Types, lint, format, unused code, generated files
 	@hack/verify.sh

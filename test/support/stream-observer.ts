@@ -28,10 +28,13 @@ export type Sighting = {
   readonly value: InstanceValue | undefined;
 };
 
+/** The operation of what `noteRemoved` records. */
+export const REMOVED_BY_HAND = 'removed by hand';
+
 export class StreamObserver {
   /** In the order of the stream. */
   readonly messages: Sighting[] = [];
-  /** Keys whose last message is a value. Removals that leave no marker (a purge of the stream) are not seen here. */
+  /** Keys whose last message is a value. Removals that leave no marker (a purge of the stream) must be told by `noteRemoved`. */
   readonly live = new Map<string, Sighting>();
   readonly connection: NatsConnection;
   readonly bucket: string;
@@ -49,16 +52,16 @@ export class StreamObserver {
   }
 
   /** Waits for the bucket's stream, which the operator makes, and records it from its first message. */
-  static async open(natsUrl: string, bucket: string, deadlineMs = 30_000): Promise<StreamObserver> {
+  static async open(servers: string | readonly string[], bucket: string, deadlineMs = 30_000): Promise<StreamObserver> {
     const connection = await connect({
-      servers: natsUrl,
+      servers: typeof servers === 'string' ? servers : [...servers],
       name: 'observer',
       timeout: 5_000,
       maxReconnectAttempts: -1,
       reconnectTimeWait: 50,
       reconnectJitter: 0,
-      // A paused server shall not cost the witness its connection.
-      pingInterval: 120_000,
+      // A paused server shall not cost the witness its connection, unless there are others to go to.
+      pingInterval: typeof servers === 'string' || servers.length === 1 ? 120_000 : 1_000,
     });
     const observer = new StreamObserver(connection, bucket);
     const manager = await jetstreamManager(connection);
@@ -110,6 +113,19 @@ export class StreamObserver {
     return pid === undefined ? undefined : Number(pid);
   }
 
+  /** Who purges the stream says so, as no message tells of it: the record goes on as if each key had told. */
+  noteRemoved(isRemoved: (subject: string) => boolean): void {
+    const gone = [...this.live.values()].filter(({ subject }) => isRemoved(subject));
+    if (this.lock !== undefined && isRemoved(this.lock.subject)) this.lock = undefined;
+    const seq = this.messages.at(-1)?.seq ?? 0;
+    const now = { atMs: performance.now(), storedAtMs: Date.now() };
+    for (const { key = '', subject } of gone) {
+      this.live.delete(key);
+      const bare = { headers: {}, body: '', podUid: '', value: undefined };
+      this.messages.push({ seq, ...now, subject, key, ...bare, operation: REMOVED_BY_HAND });
+    }
+  }
+
   async close(): Promise<void> {
     this.#stopped.abort();
     this.#restart();
@@ -134,7 +150,12 @@ export class StreamObserver {
           deliver_policy: DeliverPolicy.StartSequence,
           opt_start_seq: seq,
         });
-        const messages = await consumer.consume({ max_messages: 10_000, callback: (message) => this.#see(message) });
+        const messages = await consumer.consume({
+          max_messages: 10_000,
+          // A consumer that went with its server is missed within two of these, before much was written over.
+          idle_heartbeat: 1_000,
+          callback: (message) => this.#see(message),
+        });
         await new Promise<void>((resolve) => {
           this.#restart = resolve;
         });

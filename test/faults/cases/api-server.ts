@@ -1,0 +1,134 @@
+// An API server that is away, stands still, forgets, or lies.
+
+import { waitFor } from '../../../hack/control-plane/wait.ts';
+import type { OperatorProcess } from '../../support/operator-process.ts';
+import { type FaultCase, type Figure, longest } from '../fault-case.ts';
+import type { Play } from '../play.ts';
+import { PODS } from '../stage.ts';
+
+const BLIND_MS = 16_000;
+
+/** When the operator last said that its view is old, by the wall clock of this machine; 0 for never. */
+const saidBlindAtMs = (operator: OperatorProcess): number => {
+  const line = operator.log().findLast(({ msg, fresh }) => msg === 'view of the cluster' && fresh === false);
+  return line === undefined ? 0 : Date.parse(line.time);
+};
+
+/** Takes the API server away, waits, and brings it back; returns how long each replica took to know that it is blind. */
+const outage = async (play: Play, what: string, ms: number, away: () => unknown, back: () => unknown) => {
+  const blind = await play.fault(what, 'blind', async () => {
+    const atMs = Date.now();
+    const sinceMs = play.now();
+    await away();
+    try {
+      await play.pause(sinceMs + ms - play.now());
+      return play.operators.map((operator) => saidBlindAtMs(operator) - atMs);
+    } finally {
+      await back();
+    }
+  });
+  return {
+    blind: longest(
+      'blind declared',
+      blind.map((afterMs) => (afterMs < 0 ? Number.NaN : afterMs)),
+      BLIND_MS,
+    ),
+  };
+};
+
+const killed: FaultCase = {
+  id: 'F07',
+  fault: 'kill the API server for 4 minutes',
+  shortened: '4 minutes rather than 10, less than --max-hold; no pod with a probe port yet',
+  stage: { nats: 'one server' },
+  seconds: 280,
+  lapsesAtMost: 0,
+  oldestRefreshBelowMs: 22_000,
+  run: async (play) => {
+    const server = play.stage.cluster.process('kube-apiserver');
+    const kill = () => server.kill('SIGKILL');
+    const { blind } = await outage(play, 'the API server is killed', 240_000, kill, () => server.restart());
+    return [blind];
+  },
+};
+
+const paused: FaultCase = {
+  id: 'F08',
+  fault: 'SIGSTOP the API server for 60 s',
+  stage: { nats: 'one server' },
+  seconds: 100,
+  lapsesAtMost: 0,
+  oldestRefreshBelowMs: 22_000,
+  run: async (play) => {
+    const server = play.stage.cluster.process('kube-apiserver');
+    const { blind } = await outage(
+      play,
+      'the API server stands still',
+      60_000,
+      () => server.pause(),
+      () => server.resume(),
+    );
+    return [blind];
+  },
+};
+
+const forgetful: FaultCase = {
+  id: 'F13',
+  fault: '410 Gone every 5 s for 2 minutes',
+  stage: { nats: 'one server' },
+  seconds: 150,
+  lapsesAtMost: 0,
+  oldestRefreshBelowMs: 22_000,
+  run: async (play) => {
+    // Their start is not part of the case.
+    play.stage.health.begin();
+    const untilMs = play.now() + (play.short ? 30_000 : 120_000);
+    while (play.now() < untilMs) {
+      await play.blow('410', () => play.stage.gate.expire());
+      await play.pause(5_000);
+    }
+    const block: Figure = { name: 'event-loop block', value: play.stage.health.longestBlockMs, unit: 'ms', below: 250 };
+    return [block];
+  },
+};
+
+const empty: FaultCase = {
+  id: 'F15',
+  fault: 'the API answers with an empty list for 45 s; then 200 pods really go',
+  stage: { nats: 'one server' },
+  seconds: 100,
+  lapsesAtMost: 0,
+  run: async (play) => {
+    const { gate, observer, replicas } = play.stage;
+    const held: number[] = [];
+    await play.fault('the API shows no pods', 'blind', async () => {
+      gate.showNoPods(true);
+      try {
+        await play.pause(45_000);
+        for (const { operator } of replicas) held.push(await operator.metric('rollcall_held'));
+      } finally {
+        gate.showNoPods(false);
+      }
+    });
+    await waitFor(
+      'the brake to be released',
+      async () => {
+        const left = await Promise.all(replicas.map(({ operator }) => operator.metric('rollcall_held')));
+        return left.every((one) => one === 0);
+      },
+      { deadlineMs: 30_000 },
+    );
+    // The excuse ends 15 s after the fault.
+    await play.pause(play.lastFaultMs + 15_500 - play.now());
+    const sinceMs = play.now();
+    const uids = await observer.doom(200);
+    const endedMs = await observer.ended(uids, 30_000);
+    await observer.replenish(PODS);
+    return [
+      { name: 'pods held by the brake', value: Math.min(...held), unit: '', atLeast: PODS / 2 },
+      longest('200 that really went, told', [endedMs - sinceMs], 4_000),
+    ];
+  },
+};
+
+export const apiServerCases: readonly FaultCase[] = [killed, paused, forgetful, empty];

@@ -1,0 +1,164 @@
+// NATS servers that die, stand still or lose each other, and a bucket that somebody empties.
+
+import type { NatsServer } from '../../../hack/control-plane/nats.ts';
+import { waitFor } from '../../../hack/control-plane/wait.ts';
+import { type FaultCase, longest } from '../fault-case.ts';
+import type { Play } from '../play.ts';
+import { BUCKET } from '../stage.ts';
+
+const OLDEST_REFRESH_MS = 22_000;
+
+/** The server that leads the stream; waits for one. */
+const streamLeader = (play: Play): Promise<NatsServer> =>
+  waitFor(
+    'a leader of the stream',
+    async () => {
+      const name = await play.observer.streamLeader();
+      return play.stage.nats.find((server) => server.name === name && server.process.running);
+    },
+    { deadlineMs: 60_000, intervalMs: 100 },
+  );
+
+/** Kills servers, waits until the stream has a leader again, and starts them again. Resolves with the ms without one. */
+const killServers = async (
+  play: Play,
+  servers: readonly NatsServer[],
+  beside: () => Promise<unknown> = async () => {},
+) => {
+  const names = servers.map(({ name }) => name).join(', ');
+  return play.fault(`kill -9 ${names}`, 'registry', async () => {
+    const sinceMs = play.now();
+    await Promise.all([...servers.map(({ process }) => process.kill('SIGKILL')), beside()]);
+    await streamLeader(play);
+    return play.now() - sinceMs;
+  });
+};
+
+/** A server that was away has to catch up before the next one may go. */
+const restarted = async (play: Play, servers: readonly NatsServer[]): Promise<void> => {
+  await Promise.all(servers.map(({ process }) => process.restart()));
+  for (const { monitorUrl } of servers) {
+    await waitFor('the server to be healthy', async () => (await fetch(`${monitorUrl}/healthz`)).ok, {
+      deadlineMs: 60_000,
+    });
+  }
+  await streamLeader(play);
+};
+
+const leaderKilled: FaultCase = {
+  id: 'F19',
+  fault: 'kill -9 the stream leader of three servers 10 times, then each server in turn',
+  stage: { nats: 'three servers' },
+  seconds: 200,
+  lapsesAtMost: 0,
+  oldestRefreshBelowMs: OLDEST_REFRESH_MS,
+  run: async (play) => {
+    const without: number[] = [];
+    const turns = [...Array.from({ length: 10 }, () => undefined), ...play.stage.nats];
+    for (const [turn, server] of turns.entries()) {
+      play.progress(`kill ${turn + 1} of ${turns.length}`);
+      const victim = server ?? (await streamLeader(play));
+      without.push(await killServers(play, [victim]));
+      await play.pause(1_000);
+      await restarted(play, [victim]);
+    }
+    return [{ name: 'longest without a stream leader', value: Math.max(...without), unit: 'ms' }];
+  },
+};
+
+/** The server that the leading operator is connected to, by its log. */
+const clientsServer = async (play: Play): Promise<NatsServer> => {
+  const { leader } = await play.leaderAndStandby();
+  const line = leader.operator.log().findLast(({ msg }) => msg === 'connected to NATS');
+  const found = play.stage.nats.find(({ port }) => String(line?.['server']).endsWith(`:${port}`));
+  if (found === undefined) throw new Error('the leader does not say where it is connected');
+  return found;
+};
+
+const serverPaused: FaultCase = {
+  id: 'F20',
+  fault: 'SIGSTOP the NATS server that the leader uses, one of three, for 60 s',
+  stage: { nats: 'three servers' },
+  seconds: 90,
+  lapsesAtMost: 0,
+  run: async (play) => {
+    const server = await clientsServer(play);
+    const sinceMs = play.now();
+    await play.fault(`${server.name} stands still`, 'none', async () => {
+      server.process.pause();
+      try {
+        await play.pause(60_000);
+      } finally {
+        server.process.resume();
+      }
+    });
+    await streamLeader(play);
+    return [longest('gap', [await play.observer.lockGap(sinceMs)], 8_000)];
+  },
+};
+
+const bothLeadersKilled: FaultCase = {
+  id: 'F21',
+  fault: 'operator leader and stream leader killed together, 10 times',
+  stage: { nats: 'three servers' },
+  seconds: 240,
+  lapsesAtMost: 0,
+  run: async (play) => {
+    const handovers: number[] = [];
+    for (let turn = 1; turn <= 10; turn += 1) {
+      play.progress(`turn ${turn} of 10`);
+      const { leader } = await play.leaderAndStandby();
+      const { process, pid } = leader.operator;
+      const server = await streamLeader(play);
+      const sinceMs = play.now();
+      await killServers(play, [server], () => process.kill('SIGKILL'));
+      handovers.push((await play.taken(pid, sinceMs)).atMs - sinceMs);
+      await Promise.all([process.restart(), restarted(play, [server])]);
+    }
+    return [{ name: 'longest hand-over', value: Math.max(...handovers), unit: 'ms' }];
+  },
+};
+
+const quorumLost: FaultCase = {
+  id: 'F22',
+  fault: 'two of three NATS servers killed for 10, 25 and 60 s',
+  stage: { nats: 'three servers' },
+  seconds: 160,
+  run: async (play) => {
+    const back: number[] = [];
+    for (const seconds of [10, 25, 60]) {
+      const [one, two] = play.stage.nats;
+      if (one === undefined || two === undefined) throw new Error('there are not three servers');
+      const writableMs = await play.fault(`no quorum for ${seconds} s`, 'registry', async () => {
+        const sinceMs = play.now();
+        await Promise.all([one, two].map(({ process }) => process.kill('SIGKILL')));
+        await play.pause(sinceMs + seconds * 1_000 - play.now());
+        await Promise.all([one, two].map(({ process }) => process.restart()));
+        await streamLeader(play);
+        return play.now();
+      });
+      const lastMs = await play.observer.written(writableMs - 1_000, 60_000);
+      if (seconds === 60) back.push(lastMs - writableMs);
+      await restarted(play, []);
+      await play.pause(5_000);
+    }
+    return [longest('all keys back after 60 s', back, 5_000)];
+  },
+};
+
+const purged: FaultCase = {
+  id: 'F28',
+  fault: 'the bucket purged; a range of subjects purged by hand',
+  stage: { nats: 'one server' },
+  seconds: 40,
+  run: async (play) => {
+    const whole = await play.fault('the bucket is purged', 'keys', () => play.observer.purge(undefined, 30_000));
+    await play.pause(5_000);
+    const range = `$KV.${BUCKET}.service-instances.service-1-2.>`;
+    const part = await play.fault(`${range} is purged`, 'keys', () => play.observer.purge(range, 30_000));
+    return [longest('bucket refilled', [whole], 3_000), longest('range refilled', [part], 11_000)];
+  },
+};
+
+export const oneServerCases: readonly FaultCase[] = [purged];
+export const threeServerCases: readonly FaultCase[] = [leaderKilled, serverPaused, bothLeadersKilled, quorumLost];

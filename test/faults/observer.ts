@@ -1,0 +1,104 @@
+// The campaign's side of the observer: each question goes to the process in `observer/observer-worker.ts`, which makes the
+// pods, reads the stream and judges.
+
+import { startWorker, type WorkerProcess } from '../../hack/control-plane/worker-process.ts';
+import type { Judgement, Taken, Timeline, Violation } from './evidence.ts';
+import type { Dooming, Judging, Making, Observing } from './observer/observer-worker.ts';
+
+export class Observer {
+  readonly #worker: WorkerProcess;
+
+  private constructor(worker: WorkerProcess) {
+    this.#worker = worker;
+  }
+
+  static async start(): Promise<Observer> {
+    return new Observer(await startWorker(new URL('./observer/observer-worker.ts', import.meta.url)));
+  }
+
+  /** Waits for the bucket, which an operator makes. */
+  open(observing: Observing): Promise<void> {
+    return this.#worker.ask('open', observing);
+  }
+
+  /** Makes the pods and what others have in the bucket; resolves when every pod has its key. */
+  make(making: Making): Promise<void> {
+    return this.#worker.ask('make', making);
+  }
+
+  churn(on: boolean): Promise<void> {
+    return this.#worker.ask('churn', on);
+  }
+
+  /** The process that holds the lock, by the stream's word. */
+  holder(): Promise<number | undefined> {
+    return this.#worker.ask('holder');
+  }
+
+  /** The first lock of another process than this one since then. */
+  taken(notPid: number, sinceMs: number, deadlineMs = 30_000): Promise<Taken> {
+    return this.#worker.ask('taken', { notPid, sinceMs, deadlineMs });
+  }
+
+  /** When every Ready pod's key had been written since then. */
+  written(sinceMs: number, deadlineMs = 30_000): Promise<number> {
+    return this.#worker.ask('written', { sinceMs, deadlineMs });
+  }
+
+  /** Live keys of Ready pods. */
+  standing(): Promise<number> {
+    return this.#worker.ask('standing');
+  }
+
+  /** Lets pods die; resolves with their UIDs when the API took it. */
+  doom(which: Dooming['which'], how: Dooming['how'] = 'delete'): Promise<readonly string[]> {
+    return this.#worker.ask('doom', { which, how });
+  }
+
+  /** Makes as many pods Ready as there were at first. */
+  replenish(pods: number): Promise<void> {
+    return this.#worker.ask('replenish', pods);
+  }
+
+  /** Purges the bucket, or the subjects of the filter; resolves with the ms until all keys were back. */
+  purge(filter: string | undefined, deadlineMs: number): Promise<number> {
+    return this.#worker.ask('purge', { filter, deadlineMs });
+  }
+
+  /** The longest time for which the lock was not renewed since then. */
+  lockGap(sinceMs: number): Promise<number> {
+    return this.#worker.ask('lockGap', { sinceMs });
+  }
+
+  /** Of each key that lapsed since then: how long after its last write. */
+  lapseDelays(sinceMs: number): Promise<readonly number[]> {
+    return this.#worker.ask('lapseDelays', sinceMs);
+  }
+
+  /** The server that leads the bucket's stream; undefined while none does. Rejects while nobody answers. */
+  streamLeader(): Promise<string | undefined> {
+    return this.#worker.ask('streamLeader');
+  }
+
+  /** When the last of their keys was UNHEALTHY or gone. */
+  ended(uids: readonly string[], deadlineMs: number, gone = false): Promise<number> {
+    return this.#worker.ask('ended', { uids, deadlineMs, gone });
+  }
+
+  /** Ends the churn, and returns what is not right 15 s after the last fault, or does not stay so. */
+  settle(lastFaultMs: number): Promise<readonly Violation[]> {
+    return this.#worker.ask('settle', { lastFaultMs });
+  }
+
+  judge(judging: Judging): Promise<Judgement> {
+    return this.#worker.ask('judge', judging);
+  }
+
+  timeline(fromMs: number, toMs: number): Promise<Timeline> {
+    return this.#worker.ask('timeline', { fromMs, toMs });
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.#worker.end();
+  }
+}

@@ -1,0 +1,286 @@
+// The observer of a campaign, in a process of its own: it makes the pods, so it knows the truth; it reads the raw stream
+// with a consumer of its own; and it judges. It shares no code with the operator. The campaign asks, this answers.
+
+import { jetstream, jetstreamManager } from '@nats-io/jetstream';
+import { headers as natsHeaders } from '@nats-io/transport-node';
+import { ApiClient } from '../../../hack/control-plane/api-client.ts';
+import { waitFor } from '../../../hack/control-plane/wait.ts';
+import { answerQuestions, trusted } from '../../../hack/control-plane/worker-process.ts';
+import { type Sighting, StreamObserver } from '../../support/stream-observer.ts';
+import { lapseDelays, PLANTED, roleOf } from '../../support/stream-verdicts.ts';
+import type { Fault, Judgement, Sample, Taken, Timeline } from '../evidence.ts';
+import { nowMs, pause } from '../monotonic.ts';
+import { judge, termsOf } from './judge.ts';
+import { type KnownPod, PodTruth, stateOf } from './pod-truth.ts';
+import { type ApiAccess, PodWatch } from './pod-watch.ts';
+import { Population } from './population.ts';
+import { convergence } from './settled.ts';
+import { StatusWatch } from './status-watch.ts';
+
+export type Observing = {
+  readonly api: ApiAccess;
+  readonly natsUrls: readonly string[];
+  readonly bucket: string;
+};
+export type Making = { readonly pods: number; readonly foreignKeys: number; readonly ttlSeconds?: number };
+export type Judging = { readonly fromMs: number; readonly toMs: number; readonly faults: readonly Fault[] };
+/** `active`: of each sticky group the one that is ACTIVE; a number: so many, here and there. */
+export type Dooming = { readonly which: number | 'active'; readonly how: 'delete' | 'unready' | 'relabel' };
+export type Purging = { readonly filter: string | undefined; readonly deadlineMs: number };
+export type Since = { readonly sinceMs: number; readonly deadlineMs: number };
+
+const SAMPLE_EVERY_MS = 1_000;
+
+type World = {
+  readonly api: ApiClient;
+  readonly truth: PodTruth;
+  readonly watch: PodWatch;
+  readonly status: StatusWatch;
+  readonly population: Population;
+  readonly stream: StreamObserver;
+  /** By key: what others wrote, which must stay as it is. */
+  readonly foreign: Map<string, number>;
+  readonly samples: Sample[];
+};
+let world: World | undefined;
+
+const here = (): World => {
+  if (world === undefined) throw new Error('nothing is observed yet');
+  return world;
+};
+
+answerQuestions({
+  open: (argument) => open(trusted<Observing>(argument)),
+  make: (argument) => make(trusted<Making>(argument)),
+  churn: (argument) => here().population.churn(trusted<boolean>(argument)),
+  holder: () => here().stream.holderPid,
+  taken: (argument) => taken(trusted<Since & { readonly notPid: number }>(argument)),
+  written: (argument) => written(trusted<Since>(argument)),
+  standing: () => standing().length,
+  doom: (argument) => doom(trusted<Dooming>(argument)),
+  ended: (argument) => ended(trusted<Since & { readonly uids: readonly string[]; readonly gone: boolean }>(argument)),
+  replenish: (argument) => replenish(trusted<number>(argument)),
+  purge: (argument) => purge(trusted<Purging>(argument)),
+  lockGap: (argument) => lockGap(trusted<{ readonly sinceMs: number }>(argument)),
+  lapseDelays: (argument) =>
+    lapseDelays(
+      here().stream,
+      here().stream.messages.findIndex((one) => atMs(one) >= trusted<number>(argument)),
+    ),
+  streamLeader: () => streamLeader(),
+  settle: (argument) => settle(trusted<{ readonly lastFaultMs: number }>(argument)),
+  judge: (argument) => judgeSpan(trusted<Judging>(argument)),
+  timeline: (argument) => timeline(trusted<{ readonly fromMs: number; readonly toMs: number }>(argument)),
+});
+
+async function open({ api: access, natsUrls, bucket }: Observing): Promise<void> {
+  const api = new ApiClient(access);
+  const truth = new PodTruth();
+  const watch = new PodWatch(access, {
+    shown: (pod, atMs) => truth.shown(pod, atMs),
+    disappeared: (uid, atMs) => truth.disappeared(uid, atMs),
+    listed: (uids, atMs) => {
+      for (const { uid, gone, steps } of truth.pods.values()) {
+        // Made after the list was: a later one will show it.
+        const isNew = atMs - (steps[0]?.atMs ?? atMs) < 5_000;
+        if (!gone && !isNew && !uids.has(uid)) truth.disappeared(uid, atMs);
+      }
+    },
+  });
+  const stream = await StreamObserver.open(natsUrls, bucket);
+  const population = new Population(api, truth);
+  const status = new StatusWatch(access);
+  world = { api, truth, watch, status, population, stream, foreign: new Map(), samples: [] };
+  setInterval(() => here().samples.push(sample()), SAMPLE_EVERY_MS).unref();
+}
+
+async function make({ pods, foreignKeys, ttlSeconds }: Making): Promise<void> {
+  const { population } = here();
+  await plantForeign(foreignKeys);
+  await population.make(pods, ttlSeconds);
+  await population.untilReady(120_000);
+  await waitFor('a key for every pod', () => standing().length >= population.living().length, { deadlineMs: 60_000 });
+}
+
+async function plantForeign(count: number): Promise<void> {
+  const { stream, foreign } = here();
+  const js = jetstream(stream.connection);
+  for (let number = 0; number < count; number += 1) {
+    // Definitions and instances that registered themselves.
+    const key = number % 2 === 0 ? `definition-${number}` : `service-instances.own-${number}.own-${number}-1`;
+    const headers = natsHeaders();
+    headers.set(PLANTED, 'foreign');
+    const { seq } = await js.publish(`$KV.${stream.bucket}.${key}`, `{"number":${number}}`, { headers });
+    foreign.set(key, seq);
+  }
+}
+
+/** Live keys that say a Ready pod is up. */
+function standing(): readonly Sighting[] {
+  const { stream, truth } = here();
+  return [...stream.live.values()].filter(({ podUid, value }) => {
+    const pod = truth.pods.get(podUid);
+    return pod?.steps.at(-1)?.state === 'ready' && (value?.status === 'ACTIVE' || value?.status === 'STANDBY');
+  });
+}
+
+/** Between the wall clock of the servers of this machine and the campaign's clock. */
+const atMs = (sighting: Sighting): number => sighting.storedAtMs + nowMs() - Date.now();
+
+/** The first lock of another process since then. */
+async function taken({ sinceMs, deadlineMs, notPid }: Since & { readonly notPid: number }): Promise<Taken> {
+  const { stream } = here();
+  let next = 0;
+  return waitFor(
+    `another than process ${notPid} to lead`,
+    () => {
+      for (; next < stream.messages.length; next += 1) {
+        const sighting = stream.messages[next];
+        if (sighting === undefined || !sighting.subject.endsWith('.lock') || sighting.operation !== 'PUT') continue;
+        const pid = Number(/-(\d+)-[0-9a-f]{8}$/.exec(sighting.headers['Rollcall-Holder'] ?? '')?.[1]);
+        const at = atMs(sighting);
+        if (at < sinceMs || pid === notPid) continue;
+        return { atMs: at, term: Number(sighting.headers['Rollcall-Term']), pid };
+      }
+      return undefined;
+    },
+    { deadlineMs, intervalMs: 20 },
+  );
+}
+
+/** When the last of the keys of all pods that are Ready was written for the first time since then. */
+async function written({ sinceMs, deadlineMs }: Since): Promise<number> {
+  const { stream, population } = here();
+  const first = new Map<string, number>();
+  let next = 0;
+  await waitFor(
+    'a write of every key',
+    () => {
+      for (; next < stream.messages.length; next += 1) {
+        const sighting = stream.messages[next];
+        if (sighting?.value === undefined || sighting.value.status === 'UNHEALTHY') continue;
+        const at = atMs(sighting);
+        if (at >= sinceMs && !first.has(sighting.podUid)) first.set(sighting.podUid, at);
+      }
+      return population.living().every(({ uid, steps }) => first.has(uid) || (steps.at(-1)?.atMs ?? 0) > sinceMs);
+    },
+    { deadlineMs },
+  );
+  return Math.max(sinceMs, ...first.values());
+}
+
+async function doom({ which, how }: Dooming): Promise<readonly string[]> {
+  const { population } = here();
+  const pods = which === 'active' ? activeMembers() : hereAndThere(population.living(), which);
+  if (how === 'delete') await population.kill(pods);
+  else if (how === 'unready') await population.setReady(pods, false);
+  else await population.relabel(pods);
+  return pods.map(({ uid }) => uid);
+}
+
+function activeMembers(): readonly KnownPod[] {
+  const { stream, population } = here();
+  const active = new Set([...stream.live.values()].filter((sighting) => roleOf(sighting)).map(({ podUid }) => podUid));
+  return population.living().filter(({ uid }) => active.has(uid));
+}
+
+const hereAndThere = <T>(all: readonly T[], count: number): readonly T[] => {
+  const stride = all.length / count;
+  return stride <= 1
+    ? all
+    : Array.from({ length: count }, (_, index) => all[Math.trunc(index * stride)]).flatMap((one) => one ?? []);
+};
+
+/** Ready again, or in the place of those that are gone: as many as there were. */
+async function replenish(pods: number): Promise<void> {
+  const { population, truth } = here();
+  const unready = [...truth.pods.values()].filter((pod) => !pod.gone && stateOf(pod) === 'dead');
+  await population.kill(unready);
+  await population.add(Math.max(0, pods - population.living().length));
+  await population.untilReady(120_000);
+  await waitFor('a key for every pod', () => standing().length >= population.living().length, { deadlineMs: 60_000 });
+}
+
+/** Takes messages away by hand, and what others had among them is written again; returns how long the keys were not all there. */
+async function purge({ filter, deadlineMs }: Purging): Promise<number> {
+  const { stream, foreign, population } = here();
+  const manager = await jetstreamManager(stream.connection);
+  const purgedMs = nowMs();
+  await manager.streams.purge(`KV_${stream.bucket}`, filter === undefined ? undefined : { filter });
+  stream.noteRemoved((subject) => filter === undefined || subject.startsWith(filter.replace(/>$/, '')));
+  if (filter === undefined) await plantForeign(foreign.size);
+  await waitFor('the keys to be back', () => standing().length >= population.living().length, {
+    deadlineMs,
+    intervalMs: 10,
+  });
+  return nowMs() - purgedMs;
+}
+
+/** The longest time between two messages of the lock since then, by the server's clock. */
+function lockGap({ sinceMs }: { readonly sinceMs: number }): number {
+  const times = here()
+    .stream.messages.filter(({ subject, operation }) => subject.endsWith('.lock') && operation === 'PUT')
+    .map(atMs)
+    .filter((at) => at >= sinceMs);
+  return Math.max(0, ...times.slice(1).map((at, index) => at - (times[index] ?? at)));
+}
+
+async function streamLeader(): Promise<string | undefined> {
+  const { stream } = here();
+  const manager = await jetstreamManager(stream.connection, { timeout: 1_000 });
+  const { cluster } = await manager.streams.info(`KV_${stream.bucket}`);
+  return cluster?.leader;
+}
+
+/** When the last of these pods' keys was UNHEALTHY or gone (or, if `gone`, gone). */
+async function ended({ uids, deadlineMs, gone }: Since & { readonly uids: readonly string[]; readonly gone: boolean }) {
+  const { stream } = here();
+  await waitFor(
+    `${uids.length} keys to be ${gone ? 'gone' : 'UNHEALTHY or gone'}`,
+    () => {
+      const left = new Set(
+        [...stream.live.values()]
+          .filter(({ value }) => gone || value?.status !== 'UNHEALTHY')
+          .map(({ podUid }) => podUid),
+      );
+      return !uids.some((uid) => left.has(uid));
+    },
+    { deadlineMs, intervalMs: 20 },
+  );
+  return nowMs();
+}
+
+/** I9: no more churn; right within 15 s of the last fault, and then nothing but refreshes. */
+async function settle({ lastFaultMs }: { readonly lastFaultMs: number }) {
+  const { population, stream, truth } = here();
+  await population.still();
+  return convergence({ stream, truth, lastFaultMs, isForeign: (key) => here().foreign.has(key) });
+}
+
+async function judgeSpan(judging: Judging): Promise<Judgement> {
+  const { stream, truth, foreign, status } = here();
+  // What was stored before the end may still be on its way here.
+  await pause(500);
+  return judge({ ...judging, stream, truth, foreign, statuses: status.samples, atMs });
+}
+
+function sample(): Sample {
+  const { stream, foreign } = here();
+  let [liveKeys, active, oldestMs] = [0, 0, nowMs()];
+  for (const sighting of stream.live.values()) {
+    if (foreign.has(sighting.key ?? '')) continue;
+    liveKeys += 1;
+    if (sighting.value?.status === 'ACTIVE') active += 1;
+    if (sighting.value?.status !== 'UNHEALTHY') oldestMs = Math.min(oldestMs, atMs(sighting));
+  }
+  return { atMs: nowMs(), liveKeys, active, oldestRefreshMs: nowMs() - oldestMs };
+}
+
+function timeline({ fromMs, toMs }: { readonly fromMs: number; readonly toMs: number }): Timeline {
+  const { samples, stream } = here();
+  const inSpan = (at: number) => at >= fromMs && at <= toMs;
+  return {
+    samples: samples.filter(({ atMs: at }) => inSpan(at)),
+    terms: termsOf(stream.messages, atMs).filter((term) => term.toMs >= fromMs && term.fromMs <= toMs),
+  };
+}

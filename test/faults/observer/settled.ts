@@ -1,0 +1,118 @@
+// I9 and I10: after the last fault the registry becomes what the pods say within 15 s, and then nothing but refreshes is
+// written; and what a fresh reader finds is what the stream told, so nothing older has come back.
+
+import { DeliverPolicy, jetstream } from '@nats-io/jetstream';
+import type { StreamObserver } from '../../support/stream-observer.ts';
+import type { Violation } from '../evidence.ts';
+import { nowMs, pause } from '../monotonic.ts';
+import { type PodTruth, stateOf } from './pod-truth.ts';
+
+const CONVERGED_MS = 15_000;
+const QUIET_MS = 4_000;
+const LOOK_EVERY_MS = 100;
+const NAMED = 5;
+
+type Settling = {
+  readonly stream: StreamObserver;
+  readonly truth: PodTruth;
+  readonly lastFaultMs: number;
+  readonly isForeign: (key: string) => boolean;
+};
+
+export const convergence = async (settling: Settling): Promise<readonly Violation[]> => {
+  const { stream } = settling;
+  const untilMs = Math.max(settling.lastFaultMs, nowMs()) + CONVERGED_MS;
+  while (differences(settling).length > 0 && nowMs() < untilMs) await pause(LOOK_EVERY_MS);
+  const wrong = differences(settling);
+  if (wrong.length > 0) {
+    return wrong
+      .slice(0, NAMED)
+      .map((sentence) => ({ invariant: 'I9', atMs: nowMs(), sentence: `15 s later, ${sentence}` }));
+  }
+  const mark = stream.mark();
+  await pause(QUIET_MS);
+  const restless = stream.messages
+    .slice(mark)
+    .filter(
+      ({ key, headers, operation }) =>
+        key !== undefined && operation === 'PUT' && headers['Rollcall-Reason'] !== 'Refresh',
+    )
+    .filter(({ headers }) => headers['Rollcall-Schema'] !== undefined);
+  return [
+    ...restless.slice(0, NAMED).map(({ seq, key, headers }) => ({
+      invariant: 'I9',
+      atMs: nowMs(),
+      sentence: `seq ${seq}, ${key}: ${headers['Rollcall-Reason']} although nothing happens`,
+    })),
+    ...(await resurrections(stream)),
+  ];
+};
+
+/** What is not as it should be: one sentence each. */
+const differences = ({ stream, truth, isForeign }: Settling): readonly string[] => {
+  const byPod = new Map<string, string[]>();
+  for (const { key = '', podUid, value } of stream.live.values()) {
+    if (isForeign(key)) continue;
+    const said = byPod.get(podUid) ?? [];
+    said.push(value?.status ?? 'unreadable');
+    byPod.set(podUid, said);
+  }
+  const wrong: string[] = [];
+  const roles = new Map<string, number>();
+  for (const pod of truth.pods.values()) {
+    const said = byPod.get(pod.uid) ?? [];
+    byPod.delete(pod.uid);
+    const state = stateOf(pod);
+    const name = `${pod.service}/${pod.name}`;
+    if (state === 'ready') {
+      if (said.length !== 1) wrong.push(`${name} has ${said.length} keys`);
+      const expected = pod.group === null ? said[0] === 'ACTIVE' : said[0] === 'ACTIVE' || said[0] === 'STANDBY';
+      if (said.length === 1 && !expected) wrong.push(`${name} is called ${said[0]}`);
+      if (pod.group !== null) roles.set(pod.service, (roles.get(pod.service) ?? 0) + (said[0] === 'ACTIVE' ? 1 : 0));
+    } else if (state === 'dead') {
+      if (said.some((status) => status !== 'UNHEALTHY')) wrong.push(`${name} is dead and called ${said.join()}`);
+    } else wrong.push(`${name} is ${state}`);
+  }
+  for (const [service, active] of roles) if (active !== 1) wrong.push(`${service} has ${active} ACTIVE members`);
+  for (const [uid, said] of byPod) wrong.push(`no pod has the UID ${uid}, called ${said.join()}`);
+  return wrong;
+};
+
+/** I10: reads the bucket anew and compares. */
+const resurrections = async (stream: StreamObserver): Promise<readonly Violation[]> => {
+  const mark = stream.mark();
+  const stored = await readAll(stream);
+  await pause(500);
+  // What was written or lapsed since the reading began may have been read before or after.
+  const moved = new Set(stream.messages.slice(mark).map(({ key }) => key));
+  const found = [...new Set([...stored.keys(), ...stream.live.keys()])].flatMap((key) => {
+    const [is, told] = [stored.get(key), stream.live.get(key)?.seq];
+    if (is === told || moved.has(key)) return [];
+    return [
+      { invariant: 'I10', atMs: nowMs(), sentence: `${key}: the bucket has revision ${is}, the stream told ${told}` },
+    ];
+  });
+  return found.slice(0, NAMED);
+};
+
+const readAll = async ({ connection, bucket }: StreamObserver): Promise<ReadonlyMap<string, number>> => {
+  const found = new Map<string, number>();
+  const prefix = `$KV.${bucket}.`;
+  const consumer = await jetstream(connection).consumers.get(`KV_${bucket}`, {
+    filter_subjects: [`${prefix}>`],
+    deliver_policy: DeliverPolicy.LastPerSubject,
+  });
+  const { num_pending: pending } = await consumer.info();
+  if (pending === 0) return found;
+  let left = pending;
+  const messages = await consumer.consume({ max_messages: 5_000 });
+  for await (const message of messages) {
+    const isValue = message.headers?.get('Nats-Marker-Reason') === '' && message.headers.get('KV-Operation') === '';
+    const bare = message.headers === undefined;
+    if (isValue || bare) found.set(message.subject.slice(prefix.length), message.seq);
+    left -= 1;
+    if (left <= 0 || message.info.pending === 0) break;
+  }
+  await messages.close();
+  return found;
+};

@@ -1,0 +1,254 @@
+// That the campaign's observer would notice: pods and keys made by hand, with one thing wrong in each, and the verdict.
+
+import { describe, expect, test } from 'vitest';
+import type { Excuse, Fault } from '../../faults/evidence.ts';
+import { counted, leaderless } from '../../faults/observer/excuses.ts';
+import { type Evidence, gaps, ghosts, roleless, strangers, untruths } from '../../faults/observer/invariants.ts';
+import { tellStory } from '../../faults/observer/key-story.ts';
+import { type KnownPod, PodTruth, stateOf } from '../../faults/observer/pod-truth.ts';
+import type { Sighting } from '../../support/stream-observer.ts';
+
+const END_MS = 120_000;
+type Status = 'ACTIVE' | 'STANDBY' | 'UNHEALTHY';
+
+let lastSeq = 0;
+const sighting = (atMs: number, parts: Partial<Sighting>): Sighting => {
+  lastSeq += 1;
+  const bare = { subject: '', key: undefined, headers: {}, body: '', operation: 'PUT', podUid: '', value: undefined };
+  return { ...bare, seq: lastSeq, atMs, storedAtMs: atMs, ...parts };
+};
+
+/** The pod's key as written; no status: as it vanished. */
+const key = (pod: KnownPod, atMs: number, status?: Status, version = '1.4.2'): Sighting => {
+  const name = `service-instances.${pod.service}.${pod.uid}`;
+  const subject = `$KV.b.${name}`;
+  if (status === undefined) return sighting(atMs, { key: name, subject, operation: 'MaxAge' });
+  const metadata = { namespace: pod.namespace, pod: pod.name, port: 8080 };
+  const { service: serviceName, group: stickyActiveGroup, uid: instanceId } = pod;
+  const value = { serviceName, instanceId, version, status, lastHeartbeat: '', stickyActiveGroup, metadata };
+  return sighting(atMs, { key: name, subject, podUid: pod.uid, value });
+};
+
+const lock = (atMs: number, term: number): Sighting =>
+  sighting(atMs, { subject: '$ROLLCALL.b.id.lock', headers: { 'Rollcall-Term': `${term}` } });
+
+const aPod = (truth: PodTruth, uid = 'one', group: string | null = null): KnownPod => {
+  const made = { uid, namespace: 'space', name: `pod-${uid}`, service: 'pricing', group, node: 'node' };
+  return truth.made(made, '1.4.2', 0);
+};
+const ready = (uid: string, version = '1.4.2') => ({ uid, ready: true, doomed: false, version, ip: undefined });
+const unready = (uid: string) => ({ ...ready(uid), ready: false });
+
+const fault = (excuse: Excuse, fromMs: number, toMs: number): Fault => ({ what: excuse, excuse, fromMs, toMs });
+
+const evidence = (truth: PodTruth, messages: readonly Sighting[], faults: readonly Fault[] = []): Evidence => ({
+  story: tellStory(
+    messages,
+    ({ atMs }) => atMs,
+    () => false,
+  ),
+  pods: [...truth.pods.values()],
+  existed: (uid) => truth.existed(uid),
+  faults,
+  leaderless: leaderless(messages, ({ atMs }) => atMs),
+  fromMs: 0,
+  toMs: END_MS,
+});
+
+describe('I1: gaps', () => {
+  const story = (...faults: Fault[]) => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    return gaps(evidence(truth, [key(pod, 1_500, 'ACTIVE'), key(pod, 40_000), key(pod, 42_000, 'ACTIVE')], faults));
+  };
+
+  test.each([
+    ['nothing happened', [], 1],
+    ['the API server was away', [fault('blind', 20_000, 60_000)], 1],
+    ['the registry was away for 10 s', [fault('registry', 32_000, 42_000)], 1],
+    ['the registry was away for 20 s', [fault('registry', 20_000, 40_000)], 0],
+    ['it was too long away, and then the key too', [fault('registry', 10_000, 36_000)], 1],
+    ['no operator ran', [fault('operators', 9_000, 40_000)], 0],
+  ])('a key that vanishes while its pod is Ready is a lapse, and when %s a violation or not', (_, faults, expected) => {
+    const { lapses, violations } = story(...faults);
+    expect(lapses).toBe(1);
+    expect(violations).toHaveLength(expected);
+  });
+
+  test('a first key within 5 s is no gap, a later one is', () => {
+    for (const [writtenMs, expected] of [
+      [5_900, 0],
+      [6_100, 1],
+    ] as const) {
+      const truth = new PodTruth();
+      const pod = aPod(truth);
+      truth.shown(ready('one'), 1_000);
+      const found = gaps(evidence(truth, [key(pod, writtenMs, 'ACTIVE')]));
+      expect(found).toMatchObject({ lapses: 0 });
+      expect(found.violations).toHaveLength(expected);
+    }
+  });
+
+  test('a pod without any key is a gap', () => {
+    const truth = new PodTruth();
+    aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    expect(gaps(evidence(truth, [])).violations).toHaveLength(1);
+  });
+
+  test('nobody is accused between the ask and the API server showing it', () => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    truth.askedToGo(pod, 20_000);
+    truth.disappeared('one', 25_000);
+    const record = [key(pod, 1_100, 'ACTIVE'), key(pod, 20_500, 'UNHEALTHY'), key(pod, 24_000)];
+    const found = evidence(truth, record);
+    expect([gaps(found).violations, ghosts(found).violations, untruths(found).violations]).toEqual([[], [], []]);
+  });
+});
+
+describe('I2: ghosts', () => {
+  const after = (endedMs: number | undefined, faults: readonly Fault[] = []) => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    truth.askedToGo(pod, 19_000);
+    truth.shown(unready('one'), 20_000);
+    const end = endedMs === undefined ? [] : [key(pod, endedMs, 'UNHEALTHY')];
+    return ghosts(evidence(truth, [key(pod, 1_100, 'ACTIVE'), ...end], faults));
+  };
+
+  test.each([
+    ['told before it was shown', 19_500, 0],
+    ['told in time', 21_900, 0],
+    ['told too late', 22_100, 1],
+    ['never told', undefined, 1],
+  ])('%s', (_, endedMs, expected) => {
+    expect(after(endedMs).violations).toHaveLength(expected);
+  });
+
+  test('blindness does not count', () => {
+    expect(after(30_000, [fault('blind', 18_000, 28_000)]).violations).toEqual([]);
+    expect(after(46_000, [fault('blind', 18_000, 28_000)]).violations).toHaveLength(1);
+  });
+});
+
+describe('I4: what becomes true', () => {
+  test.each([
+    ['told in time', 30_900, 0],
+    ['told too late', 31_100, 1],
+    ['never told', undefined, 1],
+  ])('a new version, %s', (_, saidMs, expected) => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    truth.askedVersion(pod, '2.0.0', 29_000);
+    truth.shown(ready('one', '2.0.0'), 30_000);
+    const said = saidMs === undefined ? [] : [key(pod, saidMs, 'ACTIVE', '2.0.0')];
+    expect(untruths(evidence(truth, [key(pod, 1_100, 'ACTIVE'), ...said])).violations).toHaveLength(expected);
+  });
+
+  test.each([
+    ['UNHEALTHY of a Ready pod', (pod: KnownPod) => key(pod, 50_000, 'UNHEALTHY')],
+    ['STANDBY without a group', (pod: KnownPod) => key(pod, 50_000, 'STANDBY')],
+    ['a version it never had', (pod: KnownPod) => key(pod, 50_000, 'ACTIVE', '9.9.9')],
+    ['the name of another pod', (pod: KnownPod) => key({ ...pod, name: 'other' }, 50_000, 'ACTIVE')],
+  ])('%s is a lie', (_, lie) => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    expect(untruths(evidence(truth, [key(pod, 1_100, 'ACTIVE'), lie(pod)])).violations).toHaveLength(1);
+  });
+});
+
+test('I3: a key of a pod that never was', () => {
+  const truth = new PodTruth();
+  const pod = aPod(truth);
+  expect(strangers(evidence(truth, [key(pod, 1, 'ACTIVE'), key({ ...pod, uid: 'nobody' }, 2, 'ACTIVE')]))).toHaveLength(
+    1,
+  );
+});
+
+test.each([
+  ['in time', 21_900, 0],
+  ['too late', 22_100, 1],
+  ['never', undefined, 1],
+])('I5: the successor of an ACTIVE member comes %s', (_, promotedMs, expected) => {
+  const truth = new PodTruth();
+  const [one, two] = [aPod(truth, 'one', 'primary'), aPod(truth, 'two', 'primary')];
+  for (const uid of ['one', 'two']) truth.shown(ready(uid), 1_000);
+  const promoted = promotedMs === undefined ? [] : [key(two, promotedMs, 'ACTIVE')];
+  const record = [key(one, 1_100, 'ACTIVE'), key(two, 1_100, 'STANDBY'), key(one, 20_000, 'UNHEALTHY'), ...promoted];
+  expect(roleless(evidence(truth, record))).toHaveLength(expected);
+});
+
+describe('time that does not count', () => {
+  test.each([
+    ['no window', [], 10],
+    ['one inside', [[2, 5]], 7],
+    [
+      'two that overlap',
+      [
+        [2, 5],
+        [4, 6],
+      ],
+      6,
+    ],
+    ['one that begins before', [[-5, 5]], 5],
+    ['one that covers all', [[-5, 50]], 0],
+    ['one beside', [[20, 50]], 10],
+  ])('%s', (_, windows, expected) => {
+    const given = windows.map(([fromMs = 0, toMs = 0]) => ({ fromMs, toMs }));
+    expect(counted(0, 10, given)).toBe(expected);
+  });
+
+  test('without a leader: from its last word to the first key of the next one, and at most 8 s after a crash', () => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    const written = (atMs: number, term: number) => {
+      const plain = key(pod, atMs, 'ACTIVE');
+      return { ...plain, headers: { 'Rollcall-Term': `${term}` } };
+    };
+    const record = [lock(0, 1), written(0, 1), lock(2_000, 1), lock(8_000, 2), written(8_500, 2), lock(10_000, 2)];
+    expect(leaderless(record, ({ atMs }) => atMs)).toEqual([{ fromMs: 2_000, toMs: 8_500 }]);
+    const endless = [lock(0, 1), lock(60_000, 2), written(61_000, 2)];
+    expect(leaderless(endless, ({ atMs }) => atMs)).toEqual([{ fromMs: 0, toMs: 10_000 }]);
+  });
+});
+
+describe('the truth about a pod', () => {
+  test('what the API still shows after an ask is on its way', () => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    truth.askedToGo(pod, 2_000);
+    truth.shown(ready('one'), 2_100);
+    expect(stateOf(pod)).toBe('leaving');
+    truth.shown(unready('one'), 2_200);
+    expect(stateOf(pod)).toBe('dead');
+    truth.askedBack(pod, 3_000);
+    truth.shown(unready('one'), 3_100);
+    expect(stateOf(pod)).toBe('coming');
+    truth.shown(ready('one'), 3_200);
+    expect(stateOf(pod)).toBe('ready');
+  });
+
+  test('an ask that failed leaves it to what is shown next', () => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    truth.askedToGo(pod, 2_000);
+    truth.doubted(pod);
+    expect(stateOf(pod)).toBe('leaving');
+    truth.shown(ready('one'), 9_000);
+    expect(stateOf(pod)).toBe('ready');
+  });
+
+  test('a watch that is faster than the answer to the creation is not forgotten', () => {
+    const truth = new PodTruth();
+    truth.shown(ready('one'), 500);
+    expect(stateOf(aPod(truth))).toBe('ready');
+  });
+});
