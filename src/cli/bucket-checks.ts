@@ -11,6 +11,7 @@ import { plural } from './text.ts';
 const SERVER_VERSION_RECOMMENDED = '2.14.0';
 const UNSUPPORTED_ADVICE =
   'What can be added `rollcall bucket ensure` adds; the rest is for its owner. Until then nothing is written to it.';
+export const RIGHTS_ADVICE = 'docs/permissions.md has the rights of a NATS user.';
 const FULL_WARNING = 0.8;
 const BYTES_PER_MIB = 1_048_576;
 
@@ -26,7 +27,7 @@ export const bucketChecks = (
         failure('bucket', report.description, 'Look at the NATS server, and whether JetStream is enabled in it.'),
       ];
     case 'denied':
-      return [failure('bucket', report.description, 'docs/permissions.md has the rights of a NATS user.')];
+      return [failure('bucket', report.description, RIGHTS_ADVICE)];
     case 'missing':
       return [
         serverCheck(report.serverVersion),

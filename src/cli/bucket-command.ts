@@ -3,8 +3,8 @@
 
 import { systemClock } from '../clock.ts';
 import type { Config } from '../config.ts';
-import { bucketChecks } from './bucket-checks.ts';
-import { type Check, checkLines, exitCodeOf, ok } from './check.ts';
+import { bucketChecks, RIGHTS_ADVICE } from './bucket-checks.ts';
+import { type Check, checkLines, exitCodeOf, failure, ok } from './check.ts';
 import { type Format, type Io, printData } from './command.ts';
 import { defaultsOf } from './from-config.ts';
 import { withRegistry } from './open-registry.ts';
@@ -19,6 +19,8 @@ export const runBucketCheck = async (config: Config, format: Format, io: Io): Pr
 export const runBucketEnsure = async (config: Config, format: Format, io: Io): Promise<number> => {
   const before = await inspect({ ...config, bucketPolicy: 'Verify' }, io.signal);
   const after = before.kind === 'usable' ? before : await inspect({ ...config, bucketPolicy: 'Upgrade' }, io.signal);
+  // Whoever asked for it to be made is not to be told to ask.
+  if (after.kind === 'missing') return tell([failure('bucket', after.description, RIGHTS_ADVICE)], format, io);
   const checks = bucketChecks(after, config.bucket, defaultsOf(config));
   const done = after.kind === 'usable' ? [ok('done', doneBy(before.kind, config.bucket))] : [];
   return tell([...done, ...checks], format, io);

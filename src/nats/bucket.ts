@@ -120,7 +120,7 @@ async function create(
     }
   } catch (error) {
     if (!(error instanceof RegistryError && error.kind === 'denied')) throw error;
-    const description = `bucket ${options.bucket} does not exist and this NATS user may not create it: let one that may run the operator once with --bucket-policy=Create`;
+    const description = `bucket ${options.bucket} does not exist and this NATS user may not create it: let one that may run \`rollcall bucket ensure\`, or the operator once with --bucket-policy=Create`;
     return withoutStream({ kind: 'missing', serverVersion, description });
   }
   const readBack = await callApi(connection, `STREAM.INFO.${stream}`, undefined, signal);
@@ -151,7 +151,7 @@ async function verify(
     }
   } catch (error) {
     if (!(error instanceof RegistryError && error.kind === 'denied')) throw error;
-    const reason = `bucket ${options.bucket} needs an upgrade that this NATS user may not do: let one that may run the operator once with --bucket-policy=Upgrade`;
+    const reason = `bucket ${options.bucket} needs an upgrade that this NATS user may not do: let one that may run \`rollcall bucket ensure\`, or the operator once with --bucket-policy=Upgrade`;
     return withoutStream({ kind: 'unsupported', serverVersion, reasons: [reason] });
   }
   const readBack = await callApi(connection, `STREAM.INFO.${stream}`, undefined, signal);
