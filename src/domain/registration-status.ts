@@ -238,10 +238,16 @@ const readyFinding = (input: SummaryInput, counts: Counts): Finding<'Ready'> => 
   }
   if (claim?.kind === 'denied') return no('NameDenied', claim.message);
   if (claim?.kind === 'excess') return no('QuotaExceeded', claim.message);
-  if (input.registry.kind === 'broken') return no(input.registry.reason, input.registry.message);
+  if (input.registry.kind === 'broken') {
+    const { reason, message } = input.registry;
+    return no(reason, `${sentence(message)} ${REGISTRY_ADVICE[reason]}`);
+  }
   const { selector, serviceName, suspend } = settings.value;
   if (suspend) {
-    const whose = input.registration.spec?.suspend === true ? 'spec.suspend' : "suspend in the namespace's defaults";
+    const whose =
+      input.registration.spec?.suspend === true
+        ? 'spec.suspend'
+        : 'suspend in the defaults of the namespace or of the installation';
     return no('Suspended', `${whose} is true: no key of this resource is written, and all of them lapse.`);
   }
   if (counts.selected === 0) {
@@ -255,7 +261,8 @@ const readyFinding = (input: SummaryInput, counts: Counts): Finding<'Ready'> => 
   const registered = ready.filter(isRegistered).length;
   const refusal = ready.find((report) => report.refusal !== undefined)?.refusal;
   if (refusal !== undefined) {
-    return no(refusal.reason, `${registered} of ${plural(ready.length, 'Ready pod')} registered. ${refusal.message}`);
+    const why = `${sentence(refusal.message)} ${REGISTRY_ADVICE[refusal.reason]}`;
+    return no(refusal.reason, `${registered} of ${plural(ready.length, 'Ready pod')} registered. ${why}`);
   }
   if (registered === ready.length) {
     const resting = counts.selected - ready.length;
@@ -273,6 +280,17 @@ const readyFinding = (input: SummaryInput, counts: Counts): Finding<'Ready'> => 
   const message = `${registered} of ${plural(ready.length, 'Ready pod')} registered.${why}`;
   if (registered > 0) return no('PartiallyRegistered', message);
   return no(conflicting === ready.length ? 'Conflict' : 'Registering', message);
+};
+
+/** What the registry said, which may end without a full stop. */
+const sentence = (text: string): string => (text.endsWith('.') ? text : `${text}.`);
+
+/** What becomes of it, or what a person can do. */
+const REGISTRY_ADVICE: Readonly<Record<Refusal['reason'], string>> = {
+  RegistryUnavailable: 'Rollcall goes on trying by itself.',
+  RegistryUnsupported: 'For more: rollcall bucket check.',
+  RegistryDenied: 'All rights that are needed: docs/permissions.md.',
+  RegistryFull: 'Give the bucket more room.',
 };
 
 const conflictFinding = (reports: readonly InstanceReport[]): Finding<'Conflict'> => {

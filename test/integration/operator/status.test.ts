@@ -11,10 +11,15 @@ import type { KubeObject } from '../../../hack/control-plane/api-client.ts';
 import { startNats } from '../../../hack/control-plane/nats.ts';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
 import type { OperatorProcess } from '../../support/operator-process.ts';
+import { laterWords, listedWords } from '../../support/reason-list.ts';
+import { expectShown } from './kubectl-shows.ts';
 import { createPod, createRegistration, createWorkload, deletePod, type Pod, podsPath, REGISTER } from './objects.ts';
 import { BUCKET, type Registration, registrationsPath, START_MS, Stage } from './stage.ts';
 
 const NAMESPACE = 'told';
+/** It comes to the other's service names, and to more services than its quota. */
+const GREEDY = 'greedy';
+const QUOTA_SERVICES = 25;
 const CLUSTER_ROLE = '/apis/rbac.authorization.k8s.io/v1/clusterroles/rollcall';
 /** More than the brake lets go at once. */
 const MANY = 25;
@@ -25,10 +30,11 @@ let nats: NatsConnection;
 
 beforeAll(async () => {
   stage = await Stage.open();
-  operator = await stage.startOperator({ await: 'readyz' });
+  operator = await stage.startOperator({ await: 'readyz', args: [`--quota-services=${QUOTA_SERVICES}`] });
   await stage.observe();
   nats = await connect({ servers: stage.nats.url, maxReconnectAttempts: -1, reconnectTimeWait: 100 });
   await stage.cluster.createNamespace(NAMESPACE);
+  await stage.cluster.createNamespace(GREEDY);
 }, START_MS);
 
 afterAll(async () => {
@@ -41,8 +47,17 @@ const register = (name: string, spec: object = {}) =>
   createRegistration(stage.api, NAMESPACE, name, { selector: { matchLabels: { app: name } }, ...spec });
 const pod = (name: string, options: Parameters<typeof createPod>[3] = {}) =>
   createPod(stage.api, NAMESPACE, name, options);
-const until = (name: string, type: string, reason: string, deadlineMs?: number) =>
-  stage.untilCondition(NAMESPACE, name, type, reason, deadlineMs);
+/** Reasons that kubectl was seen to show, as in the closed list: `Ready True Registered`. */
+const shown = new Set<string>();
+/** Waits for the reason, and looks at it as people do when it is the first time. It must last for a moment. */
+const until = async (name: string, type: string, reason: string, deadlineMs?: number, namespace = NAMESPACE) => {
+  const told = await stage.untilCondition(namespace, name, type, reason, deadlineMs);
+  const word = `${type} ${told.status} ${reason}`;
+  if (shown.has(word)) return told;
+  await expectShown(stage, namespace, name, told);
+  shown.add(word);
+  return told;
+};
 const untilEvent = (regarding: string, reason: string) => stage.untilEvent(NAMESPACE, regarding, reason, 20_000);
 const kubectl = (...args: string[]) => stage.cluster.kubectlOk(['-n', NAMESPACE, ...args]);
 const changeBucket = async (change: Partial<StreamConfig>): Promise<void> => {
@@ -72,6 +87,10 @@ describe('what a resource says by itself', () => {
       pod('noted-service', { image: 'registry.invalid/app:v1.2' }),
       register('twice-service'),
       pod('twice-service'),
+      register('taken-service', { instanceId: 'PodName' }),
+      nats.request(`$KV.${BUCKET}.service-instances.taken-service.taken-service`, 'theirs', { timeout: 5_000 }),
+      pod('taken-service'),
+      ...Array.from({ length: QUOTA_SERVICES - 1 }, (_, i) => createRegistration(stage.api, GREEDY, `service-${i}`)),
       register('same-service', { instanceId: 'PodName' }),
       pod('same.pod', { labels: { app: 'same-service' } }),
       pod('stray', { annotations: { ...REGISTER, 'rollcall.dev/service-name': 'picky-service' } }),
@@ -86,6 +105,9 @@ describe('what a resource says by itself', () => {
       selector: { matchLabels: { app: 'twice-service' } },
     });
     await pod('same-pod', { labels: { app: 'same-service' } });
+    await createRegistration(stage.api, GREEDY, 'good-service');
+    await new Promise((resolve) => setTimeout(resolve, 1_100));
+    await createRegistration(stage.api, GREEDY, 'last-service');
     await createWorkload(stage.api, NAMESPACE, 'left-service', {
       annotations: { ...REGISTER, 'rollcall.dev/service-name': 'picky-service' },
     });
@@ -104,8 +126,19 @@ describe('what a resource says by itself', () => {
     ['noted-service', 'Degraded', 'True', 'VersionNormalised', /v1\.2/],
     ['twice-again', 'Conflict', 'True', 'SelectedTwice', /older resource .*twice-service/],
     ['same-service', 'Conflict', 'True', 'SameInstanceId', /same-pod comes to the same instance id as .*same\.pod/],
+    ['same-service', 'Ready', 'False', 'PartiallyRegistered', /1 of 2 Ready pods registered\. 1 key cannot be had/],
+    ['taken-service', 'Ready', 'False', 'Conflict', /0 of 1 Ready pod registered\. 1 key cannot be had/],
+    ['taken-service', 'Conflict', 'True', 'HeldByAnother', /service-instances\.taken-service\.taken-service of pod/],
   ])('%s: %s is %s, %s', async (name, type, status, reason, message) => {
     expect(await until(name, type, reason)).toMatchObject({ status, message: expect.stringMatching(message) });
+  });
+
+  test.each([
+    ['good-service', 'NameDenied', /held by namespace told, whose ServiceRegistration told\/good-service/],
+    ['last-service', 'QuotaExceeded', /its quota of 25 \(--quota-services\)/],
+  ])('%s of another namespace: Ready is False, %s', async (name, reason, message) => {
+    const told = await until(name, 'Ready', reason, undefined, GREEDY);
+    expect(told).toMatchObject({ status: 'False', message: expect.stringMatching(message) });
   });
 
   test.each([
@@ -174,7 +207,11 @@ describe('what the registry brings about', () => {
   test('a key on its way is Registering; a registry away is told by condition and Event, and so is its return', async () => {
     stage.nats.process.pause();
     await stage.api.patch(`${registrationsPath(NAMESPACE)}/resting-service`, { spec: { suspend: false } });
+    await stage.untilCondition(NAMESPACE, 'resting-service', 'Ready', 'Registering');
+    // It lasts until the registry counts as away: long enough for a look only if nobody goes on.
+    operator.process.pause();
     await until('resting-service', 'Ready', 'Registering');
+    operator.process.resume();
     const told = await until('good-service', 'Ready', 'RegistryUnavailable', 30_000);
     expect(told.status).toBe('False');
     expect((await untilEvent('ServiceRegistration/good-service', 'RegistryUnavailable')).type).toBe('Warning');
@@ -234,6 +271,20 @@ describe('what Kubernetes brings about', () => {
   }, 120_000);
 });
 
+test('a server that can expire nothing is told by its version', async () => {
+  await operator.process.kill('SIGTERM');
+  const server = await startNats({ dir: stage.dir, name: 'old', binary: 'old' });
+  try {
+    const refused = await stage.startOperator({ natsUrl: server.url, args: ['--operator-id=outdated'] });
+    expect((await until('good-service', 'Ready', 'RegistryUnsupported', 30_000)).message).toMatch(
+      /2\.10\.\d+.*2\.12\.1/,
+    );
+    await refused.process.kill('SIGTERM');
+  } finally {
+    await server.stop();
+  }
+}, 90_000);
+
 test('a right in NATS that is missing is told with its subject', async () => {
   await operator.process.kill('SIGTERM');
   const configFile = join(stage.dir, 'rights.conf');
@@ -256,3 +307,10 @@ test('a right in NATS that is missing is told with its subject', async () => {
     await server.stop();
   }
 }, 90_000);
+
+test('every reason of the list was shown by kubectl, with a sentence', () => {
+  // What lasts for longer than a test has is shown where it is brought about.
+  const elsewhere = new Set(['Degraded True BudgetStretched', 'Degraded True ClockSkew']);
+  const conditions = [...listedWords].filter((word) => !word.startsWith('Event ') && !laterWords.has(word));
+  expect(conditions.filter((word) => !shown.has(word) && !elsewhere.has(word))).toEqual([]);
+});

@@ -178,11 +178,17 @@ describe('Ready', () => {
       { registration: aRegistration({ settings: { suspend: true } }) },
       'False',
       'Suspended',
-      /^suspend in the namespace's defaults is true/,
+      /^suspend in the defaults of the namespace or of the installation is true/,
     ],
     ['an old view', { viewFresh: false }, 'Unknown', 'ViewStale', /no news from the API server/],
     ['an old view and a broken registry', { viewFresh: false, ...broken('RegistryFull') }, 'Unknown', 'ViewStale', /./],
-    ['a registry away', broken('RegistryUnavailable'), 'False', 'RegistryUnavailable', /^Because of NATS\.$/],
+    [
+      'a registry away',
+      broken('RegistryUnavailable'),
+      'False',
+      'RegistryUnavailable',
+      /^Because of NATS\. Rollcall goes on/,
+    ],
     ['an old registry', broken('RegistryUnsupported'), 'False', 'RegistryUnsupported', /./],
     ['a right missing', broken('RegistryDenied'), 'False', 'RegistryDenied', /./],
     ['a full registry', broken('RegistryFull'), 'False', 'RegistryFull', /./],
@@ -191,7 +197,7 @@ describe('Ready', () => {
       { reports: [aReport(), { ...pending, refusal: { reason: 'RegistryDenied', message: 'Grant it.' } }] },
       'False',
       'RegistryDenied',
-      /^1 of 2 Ready pods registered\. Grant it\.$/,
+      /^1 of 2 Ready pods registered\. Grant it\. All rights that are needed: /,
     ],
   ])('%s', (_, input, status, reason, message) => {
     expect(conditionOf(input, 'Ready')).toMatchObject({ status, reason, message: expect.stringMatching(message) });
