@@ -176,10 +176,17 @@ const explainObject = async (
     const selected = drafts.filter(({ rules }) =>
       rules.some(({ rule, passed, registration }) => rule === 'PodSelected' && passed && registration === key),
     );
-    return { drafts: selected, preface: [...statusLines(rehearsal, key), ''] };
+    return { drafts: selected.map((draft) => under(draft, key)), preface: [...statusLines(rehearsal, key), ''] };
   });
   return { explanations: await finish(scene, drafts), preface };
 };
+
+/** Asked of a resource, what others do for the pod is no answer. */
+const under = ({ pod, rules, wanted }: Draft, key: ReturnType<typeof objectKey>): Draft => ({
+  pod,
+  rules: rules.filter(({ registration }) => registration === undefined || registration === key),
+  wanted: wanted.filter(({ registration }) => registration === key),
+});
 
 /** What its status says; where none was written yet, what the operator would write. */
 const statusLines = ({ views, cluster }: Rehearsal, key: ReturnType<typeof objectKey>): readonly string[] => {

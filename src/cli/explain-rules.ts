@@ -1,7 +1,7 @@
 // The rules that decide whether a pod has a key, in words: what each means when it is passed, when it is not, and what
 // to do then. Which were asked, and what came of it, is the operator's own answer.
 
-import { podServiceName } from '../domain/annotations.ts';
+import { podServiceName, registerProblem } from '../domain/annotations.ts';
 import type { Asked, Rule } from '../domain/decide.ts';
 import type { PodView } from '../domain/pod.ts';
 import { type LabelSelector, readSelector, selects } from '../domain/selector.ts';
@@ -9,15 +9,18 @@ import type { RegistrationView } from '../domain/service-registration.ts';
 import type { WorkloadView } from '../domain/workload.ts';
 
 /** Asked by others than `decide`: before it of the pod and its namespace, after it of the registry. */
-export type OuterRule =
-  | 'NamespaceIncluded'
-  | 'PodExists'
-  | 'RegistrationMade'
-  | 'NameGranted'
-  | 'WithinQuota'
-  | 'KeyFree'
-  | 'BucketUsable'
-  | 'KeyStands';
+export const OUTER_RULES = [
+  'NamespaceIncluded',
+  'PodExists',
+  'RegistrationMade',
+  'NameGranted',
+  'WithinQuota',
+  'KeyFree',
+  'BucketUsable',
+  'KeyStands',
+] as const;
+
+export type OuterRule = (typeof OUTER_RULES)[number];
 
 export type RuleLine = {
   readonly rule: Rule | OuterRule;
@@ -70,8 +73,8 @@ type Facts = RuleContext & {
 const WORDS: Readonly<Record<Rule, (facts: Facts) => Words>> = {
   RegistrationExists: ({ pod, workload, registrations, prefix }) => ({
     passed: `There are ServiceRegistrations in namespace ${pod.namespace}: ${registrations.length}.`,
-    failed: `Nothing asks for it: namespace ${pod.namespace} has no ServiceRegistration that counts, and neither the pod nor its workload is annotated ${prefix}/register: "true".`,
-    advice: `kubectl -n ${pod.namespace} annotate ${objectOf(pod, workload)} ${prefix}/register=true, or make a ServiceRegistration whose selector matches the pod.`,
+    failed: `Nothing asks for it: namespace ${pod.namespace} has no ServiceRegistration that counts, and ${wrongRegister(pod, workload, prefix) ?? `neither the pod nor its workload is annotated ${prefix}/register: "true"`}.`,
+    advice: `${annotate(pod, workload, prefix)}, or make a ServiceRegistration whose selector matches the pod.`,
   }),
   PodNotFinished: ({ pod }) => ({
     passed: 'The pod has not ended.',
@@ -96,7 +99,10 @@ const WORDS: Readonly<Record<Rule, (facts: Facts) => Words>> = {
   PodSelected: ({ name, pod, workload, registration, prefix }) => ({
     passed: `${name} selects the pod.`,
     failed: notSelected(name, pod, workload, registration, prefix),
-    advice: 'Change the labels in the pod template, or the selector of the resource.',
+    advice:
+      registration?.settings.kind === 'valid' && registration.settings.value.selector === undefined
+        ? `${annotate(pod, workload, prefix)}, if it is to be one of them.`
+        : 'Change the labels in the pod template, or the selector of the resource.',
   }),
   NoOlderRegistration: ({ name, winner }) => ({
     passed: `No older resource registers the pod for the same service as ${name}.`,
@@ -126,6 +132,23 @@ const problemOf = (registration: RegistrationView | undefined): string =>
 const objectOf = (pod: PodView, workload: WorkloadView | undefined): string =>
   workload === undefined ? `pod/${pod.name}` : `${workload.kind.toLowerCase()}/${workload.name}`;
 
+const annotate = (pod: PodView, workload: WorkloadView | undefined, prefix: string): string => {
+  const overwrite = wrongRegister(pod, workload, prefix) === undefined ? '' : '--overwrite ';
+  return `kubectl -n ${pod.namespace} annotate ${overwrite}${objectOf(pod, workload)} ${prefix}/register=true`;
+};
+
+/** What an annotation says that is neither true nor false, and where; undefined when there is no such. */
+const wrongRegister = (pod: PodView, workload: WorkloadView | undefined, prefix: string): string | undefined => {
+  const wrong = [
+    [objectOf(pod, undefined), pod.annotations] as const,
+    [objectOf(pod, workload), workload?.annotations ?? {}] as const,
+  ].flatMap(([object, annotations]) => registerProblem(annotations).map(({ value }) => ({ object, value })));
+  const [first] = wrong;
+  return first === undefined
+    ? undefined
+    : `${first.object} is annotated ${prefix}/register: ${JSON.stringify(first.value)}, which must be "true" or "false" and asks for nothing`;
+};
+
 const notSelected = (
   name: string,
   pod: PodView,
@@ -139,7 +162,8 @@ const notSelected = (
     return `The selector of ${name} (${selectorText(selector)}) does not match the pod's labels (${labelsText(pod.labels)}).`;
   }
   const gathers = `${name} has no selector: it takes the pods annotated ${prefix}/register: "true" that name the service ${serviceName}`;
-  if (pod.annotations['register'] !== 'true') return `${gathers}; this one is not annotated.`;
+  if (pod.annotations['register'] !== 'true')
+    return `${gathers}; ${wrongRegister(pod, workload, prefix) ?? 'this one is not annotated'}.`;
   return `${gathers}; this one names ${podServiceName(pod, workload?.name ?? pod.controller?.name) ?? 'none'}.`;
 };
 

@@ -57,6 +57,14 @@ const play = <T>(
   return rehearse({ views, registry: undefined, report: undefined, clockOffsetMs: 0, settings, signal }, look);
 };
 
+/** By hand, for the annotated pods that name its service. */
+const gathering = (): RegistrationView => {
+  const { settings, ...rest } = aRegistration({ spec: {} });
+  if (settings.kind === 'invalid') throw new Error(settings.problem);
+  const { selector: _, ...value } = settings.value;
+  return { ...rest, settings: { kind: 'valid', value } };
+};
+
 describe('rehearse', () => {
   test('plans a key per Ready pod, and writes the status that the operator would write', async () => {
     const pods = [
@@ -163,6 +171,21 @@ describe('rehearse', () => {
         decidedBy: 'KeyStands',
         keys: [{ stands: 'nothing' }],
       });
+    });
+  });
+
+  test.each<readonly [string, readonly RegistrationView[], string]>([
+    ['without any resource', [], 'RegistrationExists'],
+    ['beside a resource without a selector', [gathering()], 'PodSelected'],
+  ])('names an annotation that is neither true nor false, %s', async (_, registrations, rule) => {
+    const pod = aPod({ annotations: { register: 'yes' } });
+    await play([pod], registrations, (rehearsal) => {
+      const explained = explanationOf(draftOf(pod, rehearsal, 'rollcall.dev'), REACHED, new Map(), 'my-cluster');
+      expect(explained).toMatchObject({ registered: false, decidedBy: rule });
+      expect(explained.because).toContain(
+        'pod/trading-1 is annotated rollcall.dev/register: "yes", which must be "true" or "false"',
+      );
+      expect(explained.advice).toContain('annotate --overwrite pod/trading-1 rollcall.dev/register=true');
     });
   });
 
