@@ -49,17 +49,20 @@ export type DecideOptions = {
 };
 
 /** What a pod must fulfil, in the order in which it is asked; from `RegistrationStays` on once per registration. */
-export type Rule =
-  | 'RegistrationExists'
-  | 'PodNotFinished'
-  | 'PodNotKeptOut'
-  | 'RegistrationStays'
-  | 'SpecValid'
-  | 'PodSelected'
-  | 'NoOlderRegistration'
-  | 'NotSuspended'
-  | 'PodNotTerminating'
-  | 'PodReady';
+export const RULES = [
+  'RegistrationExists',
+  'PodNotFinished',
+  'PodNotKeptOut',
+  'RegistrationStays',
+  'SpecValid',
+  'PodSelected',
+  'NoOlderRegistration',
+  'NotSuspended',
+  'PodNotTerminating',
+  'PodReady',
+] as const;
+
+export type Rule = (typeof RULES)[number];
 
 export type Asked = {
   readonly rule: Rule;
