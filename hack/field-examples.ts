@@ -24,6 +24,8 @@ export const FIELD_EXAMPLES: Readonly<Record<string, string>> = {
   metadataFromLabels: 'metadataFromLabels: [app.kubernetes.io/part-of]',
   whenNotReady: 'whenNotReady: Remove',
   notReadyGraceSeconds: 'notReadyGraceSeconds: 5',
+  'apiOutage.mode': 'apiOutage: { mode: Hold }',
+  'apiOutage.maxHoldSeconds': 'apiOutage: { maxHoldSeconds: 900 }',
   onConflict: 'onConflict: Adopt',
   keyLayout: 'keyLayout: Underscore',
   suspend: 'suspend: true',

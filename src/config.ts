@@ -4,8 +4,10 @@
 
 import { z } from 'zod';
 import {
+  API_OUTAGE_MODES,
   defaultsSchema,
   INTERVAL_SECONDS_MAX,
+  MAX_HOLD_SECONDS_MAX,
   NOT_READY_GRACE_SECONDS_MAX,
   TTL_SECONDS_MAX,
   TTL_SECONDS_MIN,
@@ -169,6 +171,12 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
       defaultNotReadyGrace: seconds(0, NOT_READY_GRACE_SECONDS_MAX)
         .default(0)
         .describe('For how many seconds a pod that is not Ready any more keeps its key as it is'),
+      defaultApiOutageMode: z
+        .enum(API_OUTAGE_MODES, 'must be Hold, Probe or Lapse')
+        .default('Probe')
+        .describe(
+          'What becomes of keys while the API server cannot be heard. Hold: refreshed all the while. Probe: those of pods that answer at their TCP port, and all others for --max-hold. Lapse: none',
+        ),
       defaultOnConflict: z
         .enum(['Yield', 'Adopt'], 'must be Yield or Adopt')
         .default('Yield')
@@ -200,9 +208,11 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
       quotaInstances: quota(1_000_000).describe('Most instances per namespace; the oldest count'),
       quotaServices: quota(1_000_000).describe('Most service names per namespace; the oldest count'),
       quotaBytes: quota(1_000_000_000).describe('Most bytes of values per namespace; the oldest instances count'),
-      maxHold: seconds(0, 86_400)
+      maxHold: seconds(0, MAX_HOLD_SECONDS_MAX)
         .default(300)
-        .describe('How long in seconds keys are refreshed while the API server cannot be heard'),
+        .describe(
+          'How long in seconds keys are refreshed while the API server cannot be heard and their pods cannot be probed',
+        ),
       readinessGates: flag
         .default(false)
         .describe(

@@ -8,6 +8,7 @@ import { LayeredDefaults } from './controllers/defaults.ts';
 import { denialOf } from './controllers/denials.ts';
 import { Duplicates } from './controllers/duplicates.ts';
 import { InstanceQuotas } from './controllers/instance-quotas.ts';
+import { Outage } from './controllers/outage.ts';
 import {
   looseKeyOf,
   type OwnedKey,
@@ -17,6 +18,7 @@ import {
   workloadKey,
 } from './controllers/owned-reconciler.ts';
 import { type PodReconcilerContext, reconcilePod } from './controllers/pod-reconciler.ts';
+import type { ProbeOutcome, Prober } from './controllers/prober.ts';
 import { ReadinessGates, type ReadinessGatesSettings } from './controllers/readiness-gates.ts';
 import { ReconcileFailures } from './controllers/reconcile-failures.ts';
 import { RegistrationReconciler } from './controllers/registration-reconciler.ts';
@@ -33,22 +35,19 @@ import { namespaceOf, type ObjectKey, type PodView } from './domain/pod.ts';
 import type { Quotas } from './domain/quotas.ts';
 import type { HeartbeatOffset } from './domain/service-instance.ts';
 import { type RegistrationView, withDefaults } from './domain/service-registration.ts';
-import type { Defaults, WhenNotReady } from './domain/settings.ts';
+import type { Defaults } from './domain/settings.ts';
 import type { WorkloadView } from './domain/workload.ts';
 import type { Log } from './log.ts';
 import { InstanceTable } from './table/instance-table.ts';
-import { isShown, type Row, SETTLED } from './table/row.ts';
+import { isShown, SETTLED } from './table/row.ts';
 import type { Findings } from './writer/audit.ts';
 import { subjectOf } from './writer/batch-plan.ts';
 import type { WriterObserver } from './writer/context.ts';
+import type { OrphanSettings } from './writer/orphan.ts';
 import type { Registry } from './writer/registry.ts';
 import { Visibility } from './writer/visibility.ts';
 import { type Voice, Writer } from './writer/writer.ts';
 
-/** A view without proof for this long is old: what it says of the living may be wrong. */
-const VIEW_FRESH_MS = 15_000;
-/** Keys nobody can vouch for any more lapse spread over this, not all at once. */
-const HOLD_SPREAD_MS = 60_000;
 const WATCH_FRESHNESS_EVERY_MS = 1_000;
 /** Statuses are written one at a time; while more than this wait (the registry came or went), helpers join in. */
 const STATUS_BACKLOG = 50;
@@ -59,6 +58,7 @@ export type OperatorPorts = {
   readonly cluster: Cluster;
   readonly events: EventSink;
   readonly registry: Registry;
+  readonly prober: Prober;
   readonly clock: Clock;
   readonly random: Random;
   readonly log: Log;
@@ -74,6 +74,7 @@ export type OperatorObserver = {
   lapsed(keys?: number): void;
   conflict(): void;
   audited(found: Findings): void;
+  probed(outcome: ProbeOutcome): void;
 };
 
 export type OperatorSettings = {
@@ -84,8 +85,6 @@ export type OperatorSettings = {
   readonly defaults: Defaults;
   readonly nameClaims: NameClaimMode;
   readonly quotas: Quotas;
-  /** How long keys are refreshed while the API server cannot be heard. */
-  readonly maxHoldMs: number;
   readonly readinessGates?: ReadinessGatesSettings;
 };
 
@@ -104,6 +103,7 @@ export class Operator {
   readonly #reporter: Reporter;
   readonly #gates: ReadinessGates;
   readonly #visibility: Visibility;
+  readonly #outage: Outage;
   readonly #registrationLists = new Map<string, readonly RegistrationView[]>();
   /** Those of them that may use their names, in the order in which pods are asked of them. */
   readonly #grantedLists = new Map<string, readonly RegistrationView[]>();
@@ -132,6 +132,11 @@ export class Operator {
     });
     weighByKeys(ports.views, this.table);
     this.#visibility = new Visibility(ports.registry, clock, (tookMs) => observer.visible(tookMs));
+    this.#outage = new Outage({
+      ...ports,
+      table: this.table,
+      onProbe: (outcome) => observer.probed(outcome),
+    });
     this.writer = new Writer(
       {
         registry: ports.registry,
@@ -145,8 +150,8 @@ export class Operator {
         offset: settings.offset,
         ready: () => this.#warm,
         fresh: () => this.viewFresh,
-        mayKeep: (row) => this.#mayKeep(row),
-        whenNotReady: (namespace, serviceName) => this.#whenNotReady(namespace, serviceName),
+        mayKeep: (row) => this.#outage.mayKeep(row),
+        settingsOf: (namespace, serviceName) => this.#settingsOf(namespace, serviceName),
         observer: this.#writerObserver(),
       },
       () => this.#reconcileReports(),
@@ -218,6 +223,7 @@ export class Operator {
       this.#gates.run(failures.of('readinessgate'), signal),
       this.#watchFreshness(signal),
       this.#visibility.run(signal),
+      this.#outage.probes.run(signal),
       this.writer.run(signal),
     ]);
   }
@@ -251,8 +257,13 @@ export class Operator {
     return this.#gates.waiting;
   }
 
+  /** Pods whose keys probes decide about once the API server is away. */
+  get probesJudged(): number {
+    return this.#outage.probes.judged;
+  }
+
   get viewFresh(): boolean {
-    return this.#viewAgeMs() < VIEW_FRESH_MS;
+    return this.#outage.sight !== 'blind';
   }
 
   queues(): Readonly<Record<string, QueueReading>> {
@@ -459,17 +470,11 @@ export class Operator {
 
   // ---- answers for the writer ----
 
-  /** While nobody can say whether a pod still lives, its key is held up for `maxHold`, then let go at its own moment. */
-  #mayKeep(row: Row): boolean {
-    return this.#viewAgeMs() < VIEW_FRESH_MS + this.#settings.maxHoldMs + HOLD_SPREAD_MS * row.fraction;
-  }
-
-  #whenNotReady(namespace: string, serviceName: string): WhenNotReady {
+  #settingsOf(namespace: string, serviceName: string): OrphanSettings {
     const registration = this.#registrationsOf(namespace).find(
       (candidate) => this.#claims.registryName(namespace, candidate.serviceName ?? '') === serviceName,
     );
-    if (registration?.settings.kind !== 'valid') return this.#settings.defaults.whenNotReady;
-    return registration.settings.value.whenNotReady;
+    return registration?.settings.kind === 'valid' ? registration.settings.value : this.#settings.defaults;
   }
 
   #writerObserver(): WriterObserver {
@@ -503,11 +508,6 @@ export class Operator {
   }
 
   // ---- helpers ----
-
-  #viewAgeMs(): number {
-    const { pods, registrations } = this.#ports.views;
-    return this.#ports.clock.monotonicMs() - Math.min(pods.lastProofAtMs, registrations.lastProofAtMs);
-  }
 
   #registrationsOf(namespace: string): readonly RegistrationView[] {
     const known = this.#registrationLists.get(namespace);

@@ -110,7 +110,7 @@ async function start({ url, bucket }: { url: string; bucket: string }): Promise<
       ready: () => true,
       fresh: () => true,
       mayKeep: () => true,
-      whenNotReady: () => 'MarkUnhealthy',
+      settingsOf: () => ({ whenNotReady: 'MarkUnhealthy', apiOutage: { mode: 'Hold', maxHoldSeconds: 0 } }),
       observer: {
         written: ({ reason }) => metrics.written(reason),
         batch: (outcome, keys, tookMs) => metrics.batch(outcome, keys, tookMs),

@@ -44,6 +44,7 @@ async function sync({ kubeconfig, pods }: { kubeconfig: string; pods: number }):
       instanceId: 'Generated',
       whenNotReady: 'MarkUnhealthy',
       notReadyGraceSeconds: 0,
+      apiOutage: { mode: 'Probe', maxHoldSeconds: 300 },
       onConflict: 'Yield',
       keyLayout: 'Dotted',
     },

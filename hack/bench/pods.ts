@@ -78,7 +78,7 @@ export async function setReady(api: ApiClient, { namespace, name }: Pod, ready: 
   await api.patch(`/api/v1/namespaces/${namespace}/pods/${name}/status`, {
     status: {
       phase: 'Running',
-      podIP: '10.1.2.3',
+      podIP: '127.1.2.3',
       startTime: time,
       conditions: [{ type: 'Ready', status, lastTransitionTime: time }],
     },

@@ -46,6 +46,7 @@ function wishOf(index: number, intervalMs: number): Wish {
     keyLayout: 'Dotted',
     whenNotReady: 'MarkUnhealthy',
     adopt: false,
+    apiOutage: { mode: 'Hold', maxHoldSeconds: 300 },
     ttlMs: 30_000,
     intervalMs,
     content: {

@@ -17,7 +17,7 @@ export function syntheticPod(index: number, resourceVersion: number): string {
     '@suffix@': index.toString(36).padStart(5, '0'),
     '@uid@': `${scattered(index)}-4a59-4e0f-8d7c-${index.toString(16).padStart(12, '0')}`,
     '@hex@': index.toString(16).padStart(12, '0'),
-    '@ip@': `10.${100 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`,
+    '@ip@': `127.${100 + (index >> 16)}.${(index >> 8) & 255}.${index & 255}`,
     '@node@': `node-${index % NODES}`,
     '@version@': `${resourceVersion}`,
   };

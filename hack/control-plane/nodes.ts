@@ -72,13 +72,14 @@ async function createNode(api: ApiClient, { name, index, group, labels }: NewNod
       annotations: { [groupAnnotation]: group },
       labels: { 'kubernetes.io/hostname': name, 'kubernetes.io/os': 'linux', type: 'kwok', ...labels },
     },
-    // A range of its own per node, because two kwoks would give the same addresses out of a common one.
-    spec: { podCIDR: `10.${128 + (index >> 2)}.${(index & 3) * 64}.0/18` },
+    // A range of its own per node, because two kwoks would give the same addresses out of a common one. All of them are
+    // this machine's: an operator under test probes its pods, and must not reach anybody else's hosts.
+    spec: { podCIDR: `127.${128 + (index >> 2)}.${(index & 3) * 64}.0/18` },
     status: {
       capacity,
       allocatable: capacity,
       addresses: [
-        { type: 'InternalIP', address: `172.16.${index >> 8}.${index & 255}` },
+        { type: 'InternalIP', address: `127.16.${index >> 8}.${index & 255}` },
         { type: 'Hostname', address: name },
       ],
       nodeInfo: {

@@ -58,6 +58,7 @@ export const defaultsOf = (config: Config): Defaults => ({
   instanceId: config.defaultInstanceId,
   whenNotReady: config.defaultWhenNotReady,
   notReadyGraceSeconds: config.defaultNotReadyGrace,
+  apiOutage: { mode: config.defaultApiOutageMode, maxHoldSeconds: config.maxHold },
   onConflict: config.defaultOnConflict,
   keyLayout: config.keyLayout,
 });
@@ -83,7 +84,6 @@ export const operatorSettingsOf = (config: Config, operatorId: string, replicaId
     defaults: defaultsOf(config),
     nameClaims: nameClaimsOf(config),
     quotas: quotasOf(config),
-    maxHoldMs: config.maxHold * 1_000,
     ...(config.readinessGates
       ? {
           readinessGates: {

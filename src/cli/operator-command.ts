@@ -10,6 +10,7 @@ import { createCluster } from '../kubernetes/cluster-writer.ts';
 import { EventRecorder } from '../kubernetes/event-recorder.ts';
 import { awaitRights, operatorRights } from '../kubernetes/rights.ts';
 import { watchCluster } from '../kubernetes/watch-cluster.ts';
+import { createTcpProber } from '../network/tcp-prober.ts';
 import { Operator } from '../operator.ts';
 import { probeAnswer, serve } from '../telemetry/http.ts';
 import { createLogger } from '../telemetry/logger.ts';
@@ -93,7 +94,17 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
   const replicaId = `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`;
   const events = new EventRecorder({ transport, clock, random: systemRandom, log, reportingInstance: replicaId });
   operator = new Operator(
-    { views, cluster, events, registry, clock, random: systemRandom, log, observer: metrics },
+    {
+      views,
+      cluster,
+      events,
+      registry,
+      prober: createTcpProber(),
+      clock,
+      random: systemRandom,
+      log,
+      observer: metrics,
+    },
     operatorSettingsOf(config, operatorId, replicaId),
   );
   observe(metrics, operator, views);
@@ -129,6 +140,7 @@ const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof 
     },
     held: () => operator.held,
     gatesWaiting: () => operator.gatesWaiting,
+    probesJudged: () => operator.probesJudged,
     queues: () => operator.queues(),
   });
 };

@@ -62,6 +62,7 @@ export const rehearse = async <T>(options: RehearsalOptions, look: (rehearsal: R
       cluster,
       events: { emit: (notice) => void events.push(notice) },
       registry,
+      prober: { probe: () => Promise.resolve('impossible') },
       clock: hastyClock,
       random: systemRandom,
       log: listening(trouble),
@@ -99,6 +100,7 @@ const SILENT: OperatorObserver = {
   audited: () => undefined,
   lapsed: () => undefined,
   conflict: () => undefined,
+  probed: () => undefined,
 };
 
 const listening = (trouble: { last?: string }): Log => {

@@ -12,7 +12,7 @@ import type { SpecDefaults } from '../domain/crd-schema.ts';
 import { clusterKey, type NamespaceView } from '../domain/namespace.ts';
 import { DEFAULTS_ANNOTATION, readNamespaceDefaults } from '../domain/namespace-defaults.ts';
 import type { PodView } from '../domain/pod.ts';
-import type { Defaults } from '../domain/settings.ts';
+import { type Defaults, overlaid } from '../domain/settings.ts';
 import type { WorkloadView } from '../domain/workload.ts';
 import type { ReadonlyView } from './view.ts';
 
@@ -65,7 +65,7 @@ export class LayeredDefaults {
     const known = before?.source.uid === workload.uid ? before : undefined;
     if (known?.source.annotations === workload.annotations && known.under === under) return known.defaults;
     const stated = readSpecAnnotations(workload.annotations, under, known?.stated).spec;
-    const defaults = { ...under, ...stated };
+    const defaults = overlaid(under, stated);
     this.#ofWorkload.set(id, { source: workload, under, stated, defaults });
     return defaults;
   }
@@ -78,7 +78,7 @@ export class LayeredDefaults {
     if (!says(annotations, POD_FIELDS)) return undefined;
     const under = this.ofNamespace(namespace);
     const { spec, problems } = readSpecAnnotations(withoutPodFields(annotations), under, lastGood);
-    return { stated: spec, defaults: { ...under, ...spec }, problems };
+    return { stated: spec, defaults: overlaid(under, spec), problems };
   }
 
   forget(workload: WorkloadView): void {
@@ -101,7 +101,7 @@ export class LayeredDefaults {
       source,
       under: this.installation,
       stated,
-      defaults: { ...this.installation, ...stated },
+      defaults: overlaid(this.installation, stated),
       ...(parsed.kind === 'valid' ? {} : { problem: parsed.problem }),
     };
     this.#ofNamespace.set(name, answer);

@@ -24,6 +24,8 @@ export const TTL_SECONDS_MIN = 3;
 export const TTL_SECONDS_MAX = 3600;
 export const INTERVAL_SECONDS_MAX = TTL_SECONDS_MAX / 3;
 export const NOT_READY_GRACE_SECONDS_MAX = 300;
+export const MAX_HOLD_SECONDS_MAX = 86_400;
+export const API_OUTAGE_MODES = ['Hold', 'Probe', 'Lapse'] as const;
 
 const INTERVAL_RULE = {
   rule: '!has(self.ttlSeconds) || !has(self.refreshIntervalSeconds) || self.refreshIntervalSeconds * 3 <= self.ttlSeconds',
@@ -97,6 +99,21 @@ const metadata = z
     description: 'Text shown to readers beside what Rollcall sets itself.',
   });
 
+const apiOutage = z
+  .object({
+    mode: z.enum(API_OUTAGE_MODES).optional().meta({
+      description:
+        'Hold: keys are refreshed for as long as it lasts. Probe: pods that answered at their TCP port are asked each 5 s; two failures end the refresh, and what cannot be asked is let go after maxHoldSeconds. Lapse: no key is refreshed. Absent: Probe.',
+    }),
+    maxHoldSeconds: z.int().min(0).max(MAX_HOLD_SECONDS_MAX).optional().meta({
+      description: 'With mode Probe: for how long keys are refreshed whose pods cannot be asked. Absent: 300.',
+    }),
+  })
+  .meta({
+    description:
+      'What becomes of the keys of Ready pods while the API server cannot be heard. Each of the two that is absent has its own default.',
+  });
+
 const LABEL_KEY_MESSAGE =
   'the part after the slash becomes a metadata key: it must begin with a letter and not be one that Rollcall sets';
 
@@ -151,6 +168,7 @@ const specFields = z.object({
     description:
       'A pod that is Ready again within so many seconds keeps its key as it was, refreshed all the while. Deletion is never delayed. Absent: 0.',
   }),
+  apiOutage: apiOutage.optional(),
   onConflict: z.enum(['Yield', 'Adopt']).optional().meta({
     description:
       'What happens when somebody else holds a key. Yield: it is left alone, and a condition says so. Adopt: it is taken over.',

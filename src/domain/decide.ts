@@ -240,6 +240,7 @@ const wishFor = (
     keyLayout: settings.keyLayout,
     whenNotReady: settings.suspend ? 'Lapse' : settings.whenNotReady,
     adopt: settings.onConflict === 'Adopt',
+    apiOutage: settings.apiOutage,
     ttlMs: settings.ttlSeconds * 1000,
     intervalMs: settings.refreshIntervalSeconds * 1000,
     content: {

@@ -4,7 +4,7 @@
 import type { SpecDefaults } from './crd-schema.ts';
 import type { KeyLayout } from './names.ts';
 import type { ObjectKey } from './pod.ts';
-import type { WhenNotReady } from './settings.ts';
+import type { ApiOutage, WhenNotReady } from './settings.ts';
 
 /** `service-instances.{serviceName}.{instanceId}` or another form of it: a KV key, without the bucket's subject prefix. */
 export type InstanceKey = string & { readonly brand: 'InstanceKey' };
@@ -36,6 +36,7 @@ export type Wish = {
   readonly keyLayout: KeyLayout;
   readonly whenNotReady: WhenNotReady;
   readonly adopt: boolean;
+  readonly apiOutage: ApiOutage;
   readonly ttlMs: number;
   readonly intervalMs: number;
   readonly content: InstanceContent;

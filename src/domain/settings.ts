@@ -9,6 +9,9 @@ export type WhenNotReady = 'MarkUnhealthy' | 'Lapse' | 'Remove';
 export type InstanceIdMode = 'Generated' | 'PodName';
 export type OnConflict = 'Yield' | 'Adopt';
 
+/** What becomes of a Ready pod's key while the API server cannot be heard; what the modes mean is `controllers/outage.ts`. */
+export type ApiOutage = { readonly mode: 'Hold' | 'Probe' | 'Lapse'; readonly maxHoldSeconds: number };
+
 /** Where the version comes from; `Chain` is the documented chain of annotation, labels and image tag. */
 export type VersionSource =
   | { readonly kind: 'Value'; readonly value: string }
@@ -34,6 +37,7 @@ export type Settings = {
   readonly whenNotReady: WhenNotReady;
   /** A pod that is Ready again within this was never away. */
   readonly notReadyGraceSeconds: number;
+  readonly apiOutage: ApiOutage;
   readonly onConflict: OnConflict;
   readonly keyLayout: KeyLayout;
   readonly suspend: boolean;
@@ -51,9 +55,23 @@ export type Defaults = SpecDefaults &
     | 'instanceId'
     | 'whenNotReady'
     | 'notReadyGraceSeconds'
+    | 'apiOutage'
     | 'onConflict'
     | 'keyLayout'
   >;
+
+/** What a nearer layer says, over what counts without it. */
+export const overlaid = (under: Defaults, stated: SpecDefaults): Defaults => ({
+  ...under,
+  ...stated,
+  apiOutage: apiOutageOf(under, stated),
+});
+
+const apiOutageOf = ({ apiOutage: under }: Defaults, { apiOutage: stated }: SpecDefaults): ApiOutage =>
+  // One object for all that say nothing of it.
+  stated === undefined
+    ? under
+    : { mode: stated.mode ?? under.mode, maxHoldSeconds: stated.maxHoldSeconds ?? under.maxHoldSeconds };
 
 export type Resolved =
   | { readonly kind: 'valid'; readonly value: Settings }
@@ -61,14 +79,14 @@ export type Resolved =
   | { readonly kind: 'invalid'; readonly problem: string };
 
 /**
- * A field's value is taken whole from the first that states it: nothing is merged. Only the refresh interval of a
- * default gives way to the TTL: it is at most a third of it.
+ * A field's value is taken whole from the first that states it: nothing is merged, but for the two parts of `apiOutage`,
+ * which are fields of their own. Only the refresh interval of a default gives way to the TTL: it is at most a third of it.
  */
 export const resolveSettings = (spec: ServiceRegistrationSpec, serviceName: string, defaults: Defaults): Resolved => {
   if (!isServiceName(serviceName)) {
     return { kind: 'invalid', problem: `the service name "${serviceName}" must be ${SERVICE_NAME_RULE}` };
   }
-  const { selector, version, port, ...stated } = { ...defaults, ...spec };
+  const { selector, version, port, ...stated } = { ...defaults, ...spec, apiOutage: apiOutageOf(defaults, spec) };
   const { ttlSeconds } = stated;
   const refreshIntervalSeconds =
     spec.refreshIntervalSeconds ?? Math.max(1, Math.min(defaults.refreshIntervalSeconds, Math.floor(ttlSeconds / 3)));

@@ -3,6 +3,7 @@
 
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import type { ProbeOutcome } from '../controllers/prober.ts';
 import type { QueueObserver, QueueReading } from '../controllers/work-queue.ts';
 import type { Findings } from '../writer/audit.ts';
 
@@ -22,6 +23,8 @@ export type Readings = {
   readonly held: () => number;
   /** Pods that are Ready but for our readiness gate. */
   readonly gatesWaiting: () => number;
+  /** Pods that answered a probe, so that probes decide about their keys once the API server is away. */
+  readonly probesJudged: () => number;
   readonly queues: () => Readonly<Record<string, QueueReading>>;
 };
 
@@ -68,6 +71,7 @@ export class Metrics {
     [],
   );
   readonly #lapses = this.#counter('rollcall_lapses_total', 'Keys of Ready pods that were found gone', []);
+  readonly #probes = this.#counter('rollcall_probes_total', 'TCP probes of pods', ['outcome']);
   readonly #conflicts = this.#counter('rollcall_conflicts_total', 'Keys found to be held by somebody else', []);
 
   readonly #audits = this.#counter('rollcall_audits_total', 'Comparisons of the registry with what it should be', []);
@@ -103,6 +107,12 @@ export class Metrics {
     );
     this.#gauge('rollcall_readiness_gates_waiting', 'Pods that are Ready but for our readiness gate', [], (gauge) =>
       gauge.set(readings.gatesWaiting()),
+    );
+    this.#gauge(
+      'rollcall_pods_probed',
+      'Pods that answered their last TCP probe with the API server in sight',
+      [],
+      (gauge) => gauge.set(readings.probesJudged()),
     );
     this.#queueGauge('workqueue_depth', 'Keys that wait in a work queue', readings, ({ depth }) => depth);
     this.#queueGauge(
@@ -198,6 +208,10 @@ export class Metrics {
 
   conflict(): void {
     this.#conflicts.inc();
+  }
+
+  probed(outcome: ProbeOutcome): void {
+    this.#probes.inc({ outcome });
   }
 
   #counter(name: string, help: string, labelNames: string[]): Counter {

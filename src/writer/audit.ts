@@ -160,7 +160,7 @@ const isOurs = ({ headers }: StoredMessage, { operatorId }: WriterContext): bool
 
 /** A value of ours that says a pod is alive whom nobody knows, and that is not merely left to lapse. */
 const isGhost = (message: StoredMessage, context: WriterContext, term: Term): boolean => {
-  const orphan = orphanOf(message, context.bucket, context.operatorId, context.whenNotReady);
+  const orphan = orphanOf(message, context.bucket, context.operatorId, context.settingsOf);
   if (orphan === undefined || orphan.wish.whenNotReady === 'Lapse') return false;
   const observed = judge(message, orphan.wish.pod, judgeContext(context, term));
   return observed.kind === 'ours' && observed.status !== 'UNHEALTHY';

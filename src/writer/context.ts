@@ -2,12 +2,12 @@
 
 import type { Clock, Random } from '../clock.ts';
 import type { HeartbeatOffset } from '../domain/service-instance.ts';
-import type { WhenNotReady } from '../domain/settings.ts';
 import type { Log } from '../log.ts';
 import type { InstanceTable } from '../table/instance-table.ts';
 import type { Row } from '../table/row.ts';
 import type { Write } from '../table/write.ts';
 import type { Findings } from './audit.ts';
+import type { OrphanSettings } from './orphan.ts';
 import type { CommitOutcome, Registry } from './registry.ts';
 
 export type WriterContext = {
@@ -27,8 +27,8 @@ export type WriterContext = {
   readonly fresh: () => boolean;
   /** False: the row's pod has been out of sight for so long that its key is left to lapse. */
   readonly mayKeep: (row: Row) => boolean;
-  /** What to do with the key of a pod that is gone, by the settings of its service. */
-  readonly whenNotReady: (namespace: string, serviceName: string) => WhenNotReady;
+  /** What to do with the key of a pod that is gone, or may be, by the settings of its service. */
+  readonly settingsOf: (namespace: string, serviceName: string) => OrphanSettings;
   readonly observer: WriterObserver;
 };
 

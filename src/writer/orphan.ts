@@ -6,7 +6,7 @@ import type { InstanceContent, InstanceKey, Wish } from '../domain/instance.ts';
 import { type KeyForm, parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
 import { parseInstance, parseOwner } from '../domain/service-instance.ts';
-import type { WhenNotReady } from '../domain/settings.ts';
+import type { Settings } from '../domain/settings.ts';
 
 import { withoutStickyTerm } from '../domain/sticky.ts';
 
@@ -21,12 +21,15 @@ export type Orphan = {
   readonly form: KeyForm;
 };
 
+/** What the settings of its service say of the key of a pod that is not to be seen. */
+export type OrphanSettings = Pick<Settings, 'whenNotReady' | 'apiOutage'>;
+
 /** Undefined for what is not ours, or cannot be read as a value of ours: that is left to lapse. */
 export const orphanOf = (
   message: StoredMessage,
   bucket: string,
   operatorId: string,
-  whenNotReady: (namespace: string, serviceName: string) => WhenNotReady,
+  settingsOf: (namespace: string, serviceName: string) => OrphanSettings,
 ): Orphan | undefined => {
   const owner = parseOwner(message.headers['Rollcall-Owner'] ?? '');
   if (message.operation !== 'PUT' || owner?.operatorId !== operatorId) return undefined;
@@ -34,6 +37,7 @@ export const orphanOf = (
   const value = parseInstance(message.body);
   if (parts === undefined || value === undefined) return undefined;
   if (message.body.length > VALUE_BYTES_MAX || !isRepeatable(value.content, parts.serviceName)) return undefined;
+  const { whenNotReady, apiOutage } = settingsOf(owner.namespace, parts.serviceName);
   // What somebody planted in our name may have any TTL; ours are whole seconds.
   const ttlMs = Math.min(Math.max(1, Math.ceil(message.ttlSeconds ?? 0)), TTL_SECONDS_MAX) * 1_000;
   return {
@@ -46,8 +50,9 @@ export const orphanOf = (
       serviceName: parts.serviceName,
       instanceIdMode: 'Generated',
       keyLayout: parts.form,
-      whenNotReady: whenNotReady(owner.namespace, parts.serviceName),
+      whenNotReady,
       adopt: false,
+      apiOutage,
       ttlMs,
       intervalMs: Math.max(ttlMs / 3, 1_000),
       content: { ...value.content, metadata: withoutStickyTerm(value.content.metadata) },

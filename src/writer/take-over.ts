@@ -167,7 +167,7 @@ export const adoptOrphans = (
   const { table, log } = context;
   const found: { readonly orphan: Orphan; readonly observed: Observed }[] = [];
   for (const message of strays.values()) {
-    const orphan = orphanOf(message, context.bucket, context.operatorId, context.whenNotReady);
+    const orphan = orphanOf(message, context.bucket, context.operatorId, context.settingsOf);
     if (orphan === undefined || table.get(orphan.key) !== undefined) continue;
     const observed = judge(message, orphan.wish.pod, judgeContext(context, term));
     const { pod, serviceName } = orphan.wish;

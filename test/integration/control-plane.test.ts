@@ -68,7 +68,7 @@ describe('pods on kwok', () => {
     for (const { spec, status } of ready) {
       expect(spec.nodeName).toMatch(/^node-[01]$/);
       expect(status.phase).toBe('Running');
-      expect(status.podIP).toMatch(/^10\.128\./);
+      expect(status.podIP).toMatch(/^127\.128\./);
       expect(Date.parse(status.startTime ?? '')).not.toBeNaN();
       expect(status.containerStatuses?.map(({ image, ready }) => ({ image, ready }))).toEqual([
         { image: 'registry.example/orders:1.4.2', ready: true },

@@ -16,6 +16,7 @@ export const someDefaults: Defaults = {
   instanceId: 'Generated',
   whenNotReady: 'MarkUnhealthy',
   notReadyGraceSeconds: 0,
+  apiOutage: { mode: 'Probe', maxHoldSeconds: 300 },
   onConflict: 'Yield',
   keyLayout: 'Dotted',
 };
@@ -81,6 +82,7 @@ export const aRegistration = ({ settings, problem, ...view }: RegistrationOption
     metadataFromLabels: [],
     whenNotReady: 'MarkUnhealthy',
     notReadyGraceSeconds: 0,
+    apiOutage: someDefaults.apiOutage,
     onConflict: 'Yield',
     keyLayout: 'Dotted',
     suspend: false,

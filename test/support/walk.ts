@@ -65,6 +65,7 @@ const FIELDS: Readonly<Record<string, readonly [unknown, ...unknown[]]>> = {
   stickyActiveGroup: ['main', 'main', 'spare'],
   whenNotReady: ['MarkUnhealthy', 'Lapse', 'Remove'],
   notReadyGraceSeconds: [0, 1],
+  apiOutage: [{ mode: 'Hold' }, { mode: 'Probe', maxHoldSeconds: 60 }, { mode: 'Lapse' }],
   onConflict: ['Yield', 'Adopt'],
   keyLayout: ['Dotted', 'Underscore', 'DoubleUnderscore'],
   suspend: [true, false],

@@ -5,7 +5,7 @@ import { instanceKey } from '../../src/domain/names.ts';
 import { objectKey } from '../../src/domain/pod.ts';
 import { encodeInstance } from '../../src/domain/service-instance.ts';
 import type { Observed, Row } from '../../src/table/row.ts';
-import { NINE } from './builders.ts';
+import { NINE, someDefaults } from './builders.ts';
 
 export type WishOptions = Partial<Omit<Wish, 'content'>> & { readonly version?: string; readonly podName?: string };
 
@@ -20,6 +20,7 @@ export const aWish = ({ version = '1.4.2', podName = 'trading-1', ...wish }: Wis
     keyLayout: 'Dotted',
     whenNotReady: 'MarkUnhealthy',
     adopt: false,
+    apiOutage: someDefaults.apiOutage,
     ttlMs: 30_000,
     intervalMs: 10_000,
     content: { serviceName, version, stickyActiveGroup: null, metadata: { namespace: 'trading', pod: podName } },

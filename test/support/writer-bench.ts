@@ -52,7 +52,7 @@ export class WriterBench {
         ready: () => true,
         fresh: () => true,
         mayKeep: () => true,
-        whenNotReady: () => 'MarkUnhealthy',
+        settingsOf: () => ({ whenNotReady: 'MarkUnhealthy', apiOutage: { mode: 'Hold', maxHoldSeconds: 0 } }),
         observer: {
           written: () => undefined,
           batch: () => undefined,

@@ -58,6 +58,7 @@ test('the first lists are not gone through once per object, and nothing is said 
       cluster,
       events: { emit: quiet },
       registry,
+      prober: { probe: async () => 'impossible' },
       clock,
       random: () => 0.5,
       log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
@@ -70,6 +71,7 @@ test('the first lists are not gone through once per object, and nothing is said 
         audited: quiet,
         lapsed: quiet,
         conflict: quiet,
+        probed: quiet,
       },
     },
     {
@@ -80,7 +82,6 @@ test('the first lists are not gone through once per object, and nothing is said 
       defaults: someDefaults,
       nameClaims: 'FirstCome',
       quotas: {},
-      maxHoldMs: 300_000,
     },
   );
   const stop = new AbortController();

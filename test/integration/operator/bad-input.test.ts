@@ -67,7 +67,7 @@ const aPod = async (name: string, options: Parameters<typeof createPod>[3]): Pro
 
 const setStatus = (name: string, status: object): Promise<unknown> =>
   stage.api.patch(`${podsPath(NAMESPACE)}/${name}/status`, { status });
-const READY = { phase: 'Running', podIP: '10.9.9.9', conditions: [{ type: 'Ready', status: 'True' }] };
+const READY = { phase: 'Running', podIP: '127.9.9.9', conditions: [{ type: 'Ready', status: 'True' }] };
 
 /** Writes to a key as anybody with the right to may. */
 const plant = async (key: string, body: string, extra: Readonly<Record<string, string>> = {}): Promise<void> => {
@@ -128,7 +128,7 @@ beforeAll(async () => {
   await setStatus('no-ip', { ...READY, podIP: null });
   await setStatus('succeeded', { ...READY, phase: 'Succeeded' });
   await setStatus('failed-ready', { ...READY, phase: 'Failed' });
-  await setStatus('host-network', { ...READY, podIP: '192.168.0.1' });
+  await setStatus('host-network', { ...READY, podIP: '127.168.0.1' });
   await setStatus('no-times', { phase: 'Running', conditions: [{ type: 'Ready', status: 'True' }] });
 
   await create('nobody-service', { selector: { matchLabels: { app: 'nobody' } } });

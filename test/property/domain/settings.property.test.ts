@@ -3,9 +3,10 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { readNamespaceDefaults } from '../../../src/domain/namespace-defaults.ts';
-import { resolveSettings } from '../../../src/domain/settings.ts';
+import { overlaid, resolveSettings } from '../../../src/domain/settings.ts';
 import { someDefaults } from '../../support/builders.ts';
 
+const outageMode = fc.constantFrom('Hold' as const, 'Probe' as const, 'Lapse' as const);
 const word = fc.constantFrom('a', 'b', 'c');
 
 /** A layer that is right by itself. */
@@ -17,6 +18,10 @@ const layer = fc
       instanceId: fc.constantFrom('Generated' as const, 'PodName' as const),
       whenNotReady: fc.constantFrom('MarkUnhealthy' as const, 'Lapse' as const, 'Remove' as const),
       notReadyGraceSeconds: fc.integer({ min: 0, max: 300 }),
+      apiOutage: fc.record(
+        { mode: outageMode, maxHoldSeconds: fc.integer({ min: 0, max: 86_400 }) },
+        { requiredKeys: [] },
+      ),
       onConflict: fc.constantFrom('Yield' as const, 'Adopt' as const),
       suspend: fc.boolean(),
       port: fc.constantFrom('http', 8080),
@@ -42,7 +47,7 @@ const FIELDS = [
 test('each field is the nearest layer’s, and only the resource’s own interval can be too long: 3,000 cases', () => {
   fc.assert(
     fc.property(layer, layer, layer, (spec, workload, namespace) => {
-      const resolved = resolveSettings(spec, 'web', { ...someDefaults, ...namespace, ...workload });
+      const resolved = resolveSettings(spec, 'web', overlaid(overlaid(someDefaults, namespace), workload));
       const ttlSeconds = spec.ttlSeconds ?? workload.ttlSeconds ?? namespace.ttlSeconds ?? someDefaults.ttlSeconds;
       if (resolved.kind === 'invalid') {
         expect((spec.refreshIntervalSeconds ?? 0) * 3).toBeGreaterThan(ttlSeconds);
@@ -56,6 +61,11 @@ test('each field is the nearest layer’s, and only the resource’s own interva
           nearest === undefined ? undefined : Reflect.get(nearest, field),
         );
       }
+      const outages = [spec, workload, namespace, someDefaults].map(({ apiOutage }) => apiOutage);
+      expect(value.apiOutage).toEqual({
+        mode: outages.find((one) => one?.mode !== undefined)?.mode,
+        maxHoldSeconds: outages.find((one) => one?.maxHoldSeconds !== undefined)?.maxHoldSeconds,
+      });
       expect(value.refreshIntervalSeconds).toBeGreaterThanOrEqual(1);
       expect(value.refreshIntervalSeconds * 3).toBeLessThanOrEqual(ttlSeconds);
       if (spec.refreshIntervalSeconds !== undefined)
@@ -78,7 +88,7 @@ test('any text as a namespace’s defaults is taken or refused, and never leaves
         expect(answer.problem).not.toBe('');
         return;
       }
-      expect(resolveSettings({}, 'web', { ...someDefaults, ...answer.value }).kind).toBe('valid');
+      expect(resolveSettings({}, 'web', overlaid(someDefaults, answer.value)).kind).toBe('valid');
     }),
     { numRuns: 2_000 },
   );

@@ -15,6 +15,7 @@ import { FakeApi, type FakeConnection } from '../../support/fake-api.ts';
 import { conditionsOf } from '../../support/fake-api-http.ts';
 import type { Json } from '../../support/fake-api-store.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
+import { FakeProber } from '../../support/fake-prober.ts';
 import { FakeRegistry } from '../../support/fake-registry.ts';
 import { FakeStream } from '../../support/fake-stream.ts';
 
@@ -35,6 +36,7 @@ const KUBELET_MS = 700;
 export type Truth = {
   readonly name: string;
   readonly uid: string;
+  readonly ip: string;
   /** The registration that selects it. */
   readonly app: (typeof REGISTRATIONS)[number];
   /** Lists our readiness gate. */
@@ -155,14 +157,23 @@ export class World {
     const offset = parseOffset('+08:00');
     if (offset === undefined) throw new Error('no offset');
     const operator = new Operator(
-      { views, cluster: createCluster(api), events, registry, clock, random, log, observer: SILENT },
+      {
+        views,
+        cluster: createCluster(api),
+        events,
+        registry,
+        prober: new FakeProber(this.clock, ({ host }) => (this.#answers(host) ? 'answered' : 'failed')),
+        clock,
+        random,
+        log,
+        observer: SILENT,
+      },
       {
         bucket: BUCKET,
         operatorId: OPERATOR_ID,
         replicaId: name,
         offset,
         defaults: someDefaults,
-        maxHoldMs: 300_000,
         readinessGates: { annotationPrefix: 'rollcall.dev', timeoutMs: GATE_TIMEOUT_MS },
         nameClaims: 'FirstCome',
         quotas: {},
@@ -243,7 +254,16 @@ export class World {
 
   addPod(name: string, ready: boolean, gated = this.#random() < 0.3): Truth {
     const app = this.#random() < CANARY_SHARE ? REGISTRATIONS[1] : REGISTRATIONS[0];
-    const pod = { name, uid: this.#newUid(), app, gated, ready, ...this.#now(), gone: false };
+    const pod = {
+      name,
+      uid: this.#newUid(),
+      ip: `10.0.0.${this.pods.size + 1}`,
+      app,
+      gated,
+      ready,
+      ...this.#now(),
+      gone: false,
+    };
     this.#show(pod);
     this.pods.set(pod.uid, pod);
     return pod;
@@ -287,6 +307,11 @@ export class World {
     });
   }
 
+  /** A pod listens while its containers run, Ready or not. */
+  #answers(ip: string): boolean {
+    return this.livingPods.some((pod) => pod.ip === ip);
+  }
+
   #now(): Pick<Truth, 'changedAtMs' | 'changedWallMs'> {
     return { changedAtMs: this.clock.monotonicMs(), changedWallMs: this.clock.wallMs() };
   }
@@ -320,9 +345,10 @@ const SILENT: OperatorObserver = {
   audited: () => undefined,
   lapsed: () => undefined,
   conflict: () => undefined,
+  probed: () => undefined,
 };
 
-const podObject = ({ name, uid, app, ready, gated, changedWallMs }: Truth, gate: Json | undefined) => {
+const podObject = ({ name, uid, ip, app, ready, gated, changedWallMs }: Truth, gate: Json | undefined) => {
   const isReady = ready && (!gated || gate?.['status'] === 'True');
   const condition = (type: string, isTrue: boolean, reason?: string) => ({
     type,
@@ -339,7 +365,7 @@ const podObject = ({ name, uid, app, ready, gated, changedWallMs }: Truth, gate:
     },
     status: {
       phase: 'Running',
-      podIP: '10.0.0.1',
+      podIP: ip,
       startTime: '2026-11-23T09:00:00Z',
       conditions: [
         condition('ContainersReady', ready),

@@ -51,7 +51,6 @@ const play = <T>(
     defaults: someDefaults,
     nameClaims: 'FirstCome' as const,
     quotas,
-    maxHoldMs: 0,
   };
   const signal = new AbortController().signal;
   return rehearse({ views, registry: undefined, report: undefined, clockOffsetMs: 0, settings, signal }, look);

@@ -31,6 +31,7 @@ test('a Ready pod under one registration, whole', () => {
         instanceIdMode: 'Generated',
         keyLayout: 'Dotted',
         whenNotReady: 'MarkUnhealthy',
+        apiOutage: { mode: 'Probe', maxHoldSeconds: 300 },
         adopt: false,
         ttlMs: 30_000,
         intervalMs: 10_000,

@@ -227,6 +227,7 @@ describe('registrations', () => {
           metadataFromLabels: [],
           whenNotReady: 'MarkUnhealthy',
           notReadyGraceSeconds: 0,
+          apiOutage: { mode: 'Probe', maxHoldSeconds: 300 },
           onConflict: 'Yield',
           keyLayout: 'Dotted',
           suspend: false,

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { judge } from '../../../src/writer/judge.ts';
 import { orphanOf } from '../../../src/writer/orphan.ts';
 import type { StoredMessage } from '../../../src/writer/registry.ts';
-import { NINE } from '../../support/builders.ts';
+import { NINE, someDefaults } from '../../support/builders.ts';
 
 const POD = { namespace: 'trading', name: 'trading-1', uid: 'u-1' };
 const CONTEXT = { operatorId: 'us', nowMs: 50_000, serverWallMs: NINE + 12_000 };
@@ -68,7 +68,7 @@ describe('judge', () => {
 });
 
 describe('orphanOf', () => {
-  const policy = () => 'MarkUnhealthy' as const;
+  const policy = () => someDefaults;
   test('a key of ours without a pod gets a farewell that repeats its content', () => {
     const orphan = orphanOf(aMessage(), 'service-registry', 'us', policy);
     expect(orphan).toMatchObject({
@@ -105,6 +105,6 @@ test.each([
   [2 ** 63, 3_600],
   [0.2, 1],
 ])('a value in our name with a TTL of %d s gets a farewell with one of %d s', (ttlSeconds, farewellSeconds) => {
-  const orphan = orphanOf(aMessage({ ttlSeconds }), 'service-registry', 'us', () => 'MarkUnhealthy');
+  const orphan = orphanOf(aMessage({ ttlSeconds }), 'service-registry', 'us', () => someDefaults);
   expect(orphan?.wish.ttlMs).toBe(farewellSeconds * 1_000);
 });

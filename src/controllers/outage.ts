@@ -1,0 +1,87 @@
+// How well this replica sees the cluster, and what becomes of keys while it does not: `apiOutage`. That nothing is removed
+// because it cannot be seen is the reflectors' and the take-over's doing; here refreshes end.
+//
+//   mode  | the view is blind: a Ready pod's key is refreshed
+//   ------+---------------------------------------------------------------------------------
+//   Hold  | for as long as it lasts
+//   Probe | while the pod answers probes; until two in a row fail; one without probes for `maxHoldSeconds`, then let go
+//         | at a moment of its own within a minute
+//   Lapse | no more
+
+import type { Clock } from '../clock.ts';
+import type { Log } from '../log.ts';
+import type { InstanceTable } from '../table/instance-table.ts';
+import type { Row } from '../table/row.ts';
+import { PodProbes, type Sight } from './pod-probes.ts';
+import type { ProbeOutcome, Prober } from './prober.ts';
+import type { Views } from './views.ts';
+
+/** A view without proof for this long is old: what it says of the living may be wrong. */
+const BLIND_AFTER_MS = 15_000;
+/** Proofs come each 5 s, and each takes up to 3 s; this late something is wrong. */
+const DOUBTFUL_AFTER_MS = 10_000;
+/** Keys nobody can vouch for any more lapse spread over this, not all at once. */
+const LET_GO_WITHIN_MS = 60_000;
+
+export type OutageContext = {
+  readonly views: Pick<Views, 'pods' | 'registrations'>;
+  readonly table: Pick<InstanceTable, 'rows'>;
+  readonly prober: Prober;
+  readonly clock: Clock;
+  readonly log: Log;
+  readonly onProbe: (outcome: ProbeOutcome) => void;
+};
+
+export class Outage {
+  readonly probes: PodProbes;
+  readonly #views: OutageContext['views'];
+  readonly #clock: Clock;
+  readonly #startedAtMs: number;
+
+  constructor({ views, table, prober, clock, log, onProbe }: OutageContext) {
+    this.#views = views;
+    this.#clock = clock;
+    this.#startedAtMs = clock.monotonicMs();
+    this.probes = new PodProbes({
+      rows: () => table.rows(),
+      podOf: (key) => views.pods.get(key),
+      sight: () => this.sight,
+      prober,
+      clock,
+      log,
+      onProbe,
+    });
+  }
+
+  /** Since the API server last proved what we see; Infinity: it never did. */
+  get viewAgeMs(): number {
+    return this.#clock.monotonicMs() - this.#provenAtMs;
+  }
+
+  get sight(): Sight {
+    const ageMs = this.viewAgeMs;
+    if (ageMs < DOUBTFUL_AFTER_MS) return 'fresh';
+    return ageMs < BLIND_AFTER_MS ? 'doubtful' : 'blind';
+  }
+
+  /** False: the row's key is left to lapse, though nobody said that its pod is gone. */
+  mayKeep({ wish, fraction }: Row): boolean {
+    const blindForMs = this.#blindForMs;
+    if (blindForMs < 0) return true;
+    const { mode, maxHoldSeconds } = wish.apiOutage;
+    if (mode !== 'Probe') return mode === 'Hold';
+    const sign = this.probes.signOf(wish.pod.uid);
+    if (sign !== 'unknown') return sign === 'answers';
+    return blindForMs < maxHoldSeconds * 1_000 + LET_GO_WITHIN_MS * fraction;
+  }
+
+  /** Negative: not yet. A replica that never saw anything counts from its start. */
+  get #blindForMs(): number {
+    const sinceMs = Math.max(this.#provenAtMs + BLIND_AFTER_MS, this.#startedAtMs);
+    return this.viewAgeMs < BLIND_AFTER_MS ? -1 : this.#clock.monotonicMs() - sinceMs;
+  }
+
+  get #provenAtMs(): number {
+    return Math.min(this.#views.pods.lastProofAtMs, this.#views.registrations.lastProofAtMs);
+  }
+}
