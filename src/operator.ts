@@ -40,6 +40,7 @@ import type { WorkloadView } from './domain/workload.ts';
 import type { Log } from './log.ts';
 import { InstanceTable } from './table/instance-table.ts';
 import { isShown, SETTLED } from './table/row.ts';
+import { VERSION } from './version.ts';
 import type { Findings } from './writer/audit.ts';
 import { subjectOf } from './writer/batch-plan.ts';
 import type { WriterObserver } from './writer/context.ts';
@@ -49,6 +50,8 @@ import { Visibility } from './writer/visibility.ts';
 import { type Voice, Writer } from './writer/writer.ts';
 
 const WATCH_FRESHNESS_EVERY_MS = 1_000;
+/** What a view that is fresh again shows is acted upon within this, or something else than time is missing. */
+const CATCH_UP_WITHIN_MS = 10_000;
 /** Statuses are written one at a time; while more than this wait (the registry came or went), helpers join in. */
 const STATUS_BACKLOG = 50;
 const STATUS_HELPERS = 3;
@@ -112,6 +115,12 @@ export class Operator {
   /** And every pod in it decided about. */
   #warm = false;
   #fresh = false;
+  /** What the views showed when they were fresh again has been acted upon. */
+  #caughtUp = true;
+  #freshSinceMs = 0;
+  /** While the view is old: when the API server was last heard at all, and whether the statuses were told again since. */
+  #heardAtMs = Number.NEGATIVE_INFINITY;
+  #toldOfBlindness = false;
   #holding = false;
   #voice: Voice = 'silent';
 
@@ -148,8 +157,10 @@ export class Operator {
         operatorId: settings.operatorId,
         replicaId: settings.replicaId,
         offset: settings.offset,
-        ready: () => this.#warm,
-        fresh: () => this.viewFresh,
+        version: VERSION,
+        knowledge: () => (this.#warm ? 'complete' : this.#listed ? 'gathering' : 'none'),
+        viewAgeMs: () => this.#outage.viewAgeMs,
+        fresh: () => this.#listed && this.viewFresh,
         mayKeep: (row) => this.#outage.mayKeep(row),
         settingsOf: (namespace, serviceName) => this.#settingsOf(namespace, serviceName),
         observer: this.#writerObserver(),
@@ -193,11 +204,15 @@ export class Operator {
       clock: this.#ports.clock,
       bucket: this.#settings.bucket,
       registry: () => this.writer.health(),
-      viewFresh: () => this.viewFresh,
+      viewFresh: () => this.viewFresh && this.#caughtUp,
+      outage: () => !this.viewFresh,
       holding: () => this.held > 0,
       voice: () => this.voice,
       busy: () => this.#registrations.reading().depth > STATUS_BACKLOG,
-      onStatus: this.#reporter.status,
+      onStatus: (registration, before, after) => {
+        if (!this.viewFresh) this.#apiAnswered();
+        this.#reporter.status(registration, before, after);
+      },
       onConflict: this.#reporter.podConflict,
       later: (key, delayMs) => this.#registrations.addAfter(key, delayMs),
     });
@@ -433,6 +448,7 @@ export class Operator {
     while (!signal.aborted) {
       if (!this.#listed && allViews(views).every((view) => view.synced)) {
         this.#listed = true;
+        this.writer.wake();
         for (const pod of views.pods.values()) {
           this.#pods.add(pod.key);
           this.#gates.podChanged(pod.key, pod);
@@ -446,7 +462,15 @@ export class Operator {
       }
       if (this.#fresh !== this.viewFresh) {
         this.#fresh = this.viewFresh;
+        this.#caughtUp = !this.#warm;
+        this.#freshSinceMs = clock.monotonicMs();
+        this.#heardAtMs = this.#lastHeardMs();
+        this.#toldOfBlindness = false;
         if (this.#warm) log.info({ fresh: this.#fresh }, 'view of the cluster');
+        this.#reconcileReports();
+      } else if (!this.#fresh && this.#lastHeardMs() > this.#heardAtMs) this.#apiAnswered();
+      else if (this.#fresh && !this.#caughtUp && this.#hasCaughtUp()) {
+        this.#caughtUp = true;
         this.#reconcileReports();
       }
       for (const view of allViews(views)) view.letGo(clock.monotonicMs());
@@ -456,7 +480,7 @@ export class Operator {
         log.warn({ held }, held > 0 ? 'the brake holds what is not to be seen' : 'the brake is released');
         this.#reconcileReports();
       }
-      if (this.#fresh) for (const key of this.table.unseenPods()) this.#pods.add(key);
+      if (this.#fresh && this.#listed) for (const key of this.table.unseenPods()) this.#pods.add(key);
       if (this.#voice !== this.voice) {
         this.#voice = this.voice;
         if (this.#voice !== 'silent') for (const key of this.#reporter.takeMissed()) this.#pods.add(key);
@@ -466,6 +490,22 @@ export class Operator {
       }
       await clock.sleep(this.#warm ? WATCH_FRESHNESS_EVERY_MS : 20, signal);
     }
+  }
+
+  /** The API server answers, but what it shows is not known to be right yet: every status says so, and at once. */
+  #apiAnswered(): void {
+    if (this.#toldOfBlindness) return;
+    this.#toldOfBlindness = true;
+    this.#reconcileReports();
+  }
+
+  #lastHeardMs(): number {
+    return Math.max(...allViews(this.#ports.views).map((view) => view.lastProofAtMs));
+  }
+
+  #hasCaughtUp(): boolean {
+    if (this.#ports.clock.monotonicMs() - this.#freshSinceMs > CATCH_UP_WITHIN_MS) return true;
+    return this.#pods.idle && this.table.waiting.urgent === 0;
   }
 
   // ---- answers for the writer ----

@@ -107,10 +107,16 @@ async function start({ url, bucket }: { url: string; bucket: string }): Promise<
       operatorId: OPERATOR_ID,
       replicaId: `bench-${process.pid}`,
       offset,
-      ready: () => true,
+      version: '0.0.0',
+      knowledge: () => 'complete',
+      viewAgeMs: () => 0,
       fresh: () => true,
       mayKeep: () => true,
-      settingsOf: () => ({ whenNotReady: 'MarkUnhealthy', apiOutage: { mode: 'Hold', maxHoldSeconds: 0 } }),
+      settingsOf: () => ({
+        whenNotReady: 'MarkUnhealthy',
+        apiOutage: { mode: 'Hold', maxHoldSeconds: 0 },
+        refreshIntervalSeconds: 10,
+      }),
       observer: {
         written: ({ reason }) => metrics.written(reason),
         batch: (outcome, keys, tookMs) => metrics.batch(outcome, keys, tookMs),

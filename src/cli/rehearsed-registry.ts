@@ -85,6 +85,7 @@ export const rehearsedRegistry = (options: RehearsedRegistryOptions): RehearsedR
         if (signal.aborted) resolve();
         else signal.addEventListener('abort', () => resolve(), { once: true });
       }),
+    announce: () => undefined,
     connected: () => true,
     onConnectionChange: () => undefined,
   };

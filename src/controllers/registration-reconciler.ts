@@ -43,7 +43,10 @@ export type RegistrationReconcilerContext = {
   readonly clock: Clock;
   readonly bucket: string;
   readonly registry: () => RegistryHealth;
+  /** What the views say is right, and acted upon. */
   readonly viewFresh: () => boolean;
+  /** The API server cannot be heard: keys are kept up by their `apiOutage`. */
+  readonly outage: () => boolean;
   /** The brake holds something. */
   readonly holding: () => boolean;
   readonly voice: () => Voice;
@@ -134,7 +137,7 @@ export class RegistrationReconciler {
   }
 
   #summarise(registration: RegistrationView, reports: readonly InstanceReport[]): RegistrationStatus {
-    const { bucket, registry, viewFresh, holding, clock, claims, quotas } = this.#context;
+    const { bucket, registry, viewFresh, outage, holding, clock, claims, quotas } = this.#context;
     const { namespace, serviceName } = registration;
     return summarise({
       registration,
@@ -146,6 +149,7 @@ export class RegistrationReconciler {
       registry: registry(),
       viewFresh: viewFresh(),
       holding: holding(),
+      outage: outage(),
       wallMs: clock.wallMs(),
     });
   }

@@ -11,6 +11,8 @@ export type Circumstances = {
   readonly maxAgeSeconds: number;
   /** The brake holds something. */
   readonly holding: boolean;
+  /** The API server cannot be heard. */
+  readonly outage: boolean;
   /** What was made of versions that were not of the right form. */
   readonly versionNotes: readonly string[];
 };
@@ -30,10 +32,12 @@ export const limitationsOf = (
   });
 
 const SENTENCES: Readonly<Record<LimitationReason, (circumstances: Circumstances) => string | undefined>> = {
-  Holding: ({ holding }) =>
-    holding
-      ? 'So much is missing from what the API server shows that it is kept until a second look confirms it.'
-      : undefined,
+  Holding: ({ holding, outage }) =>
+    outage
+      ? 'The API server cannot be heard: keys are kept up as apiOutage says.'
+      : holding
+        ? 'So much is missing from what the API server shows that it is kept until a second look confirms it.'
+        : undefined,
   TtlShortenedByBucket: ({ agreed, maxAgeSeconds }) =>
     agreed !== undefined && maxAgeSeconds > 0 && maxAgeSeconds < agreed.ttlSeconds
       ? `The bucket's max_age of ${maxAgeSeconds} s is shorter than the TTL of ${agreed.ttlSeconds} s.`

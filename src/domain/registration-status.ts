@@ -83,6 +83,8 @@ export type SummaryInput = {
   readonly viewFresh: boolean;
   /** Keys are kept up although their pods, or this resource, are not to be seen. */
   readonly holding?: boolean;
+  /** The API server cannot be heard. */
+  readonly outage?: boolean;
   readonly wallMs: number;
 };
 
@@ -316,13 +318,14 @@ export const conflictSentence = ({ pod, key, heldBy, reason }: InstanceReport): 
 };
 
 const degradedFinding = (
-  { reports, registry, holding = false }: SummaryInput,
+  { reports, registry, holding = false, outage = false }: SummaryInput,
   agreed: Effective | undefined,
 ): Finding<'Degraded'> => {
   const found = limitationsOf({
     agreed,
     maxAgeSeconds: registry.maxAgeSeconds,
     holding,
+    outage,
     versionNotes: reports.flatMap(({ versionNote }) => versionNote ?? []),
   });
   const [worst] = found;

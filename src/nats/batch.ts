@@ -4,7 +4,7 @@
 
 import type { MsgHdrs } from '@nats-io/transport-node';
 import { headers, nuid } from '@nats-io/transport-node';
-import type { BatchMessage, CommitOutcome, RejectReason } from '../writer/registry.ts';
+import type { Announcement, BatchMessage, CommitOutcome, RejectReason } from '../writer/registry.ts';
 import { awaitReply, type Connection, type Link, LinkError } from './connection.ts';
 import { type ApiError, numberOf, parseApiError, parseJson, textOf } from './jetstream-api.ts';
 
@@ -94,6 +94,17 @@ export async function commitBatch(
   } finally {
     stopListening();
   }
+}
+
+/** One message outside any batch: nobody answers, and what is sent without a connection is lost. */
+export function publishAlone(
+  link: Link,
+  { subject, ttlSeconds, headerLines }: Announcement,
+  rollups: 'all' | 'none',
+): void {
+  const rollup = rollups === 'all' ? 'Nats-Rollup: sub\r\n' : '';
+  const bytes = Buffer.from(`NATS/1.0\r\n${rollup}Nats-TTL: ${ttlSeconds}\r\n${headerLines}\r\n`, 'utf8');
+  link.nc.publish(subject, EMPTY, { headers: Object.assign(headers(), { encode: () => bytes }) });
 }
 
 /** Reads the reply to a commit: `{stream, seq, batch, count}` or `{error: {code, err_code, description}}`. */

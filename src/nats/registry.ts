@@ -5,6 +5,7 @@ import type { Clock, Random } from '../clock.ts';
 import { systemRandom } from '../clock.ts';
 import type { Log } from '../log.ts';
 import type {
+  Announcement,
   BatchMessage,
   BucketReport,
   CommitOutcome,
@@ -12,7 +13,7 @@ import type {
   Revision,
   StoredMessage,
 } from '../writer/registry.ts';
-import { commitBatch } from './batch.ts';
+import { commitBatch, publishAlone } from './batch.ts';
 import {
   type BucketCheck,
   type BucketOptions,
@@ -77,6 +78,13 @@ export function createNatsRegistry(options: NatsRegistryOptions): NatsRegistry {
     return commitBatch(connection, { stream, rollups, maxMessageBytes }, messages, signal);
   }
 
+  function announce({ subject, ttlSeconds, headerLines }: Announcement): void {
+    const link = connection.link();
+    // Nothing without a TTL: only a bucket that was found to honour them is written.
+    if (link === undefined || verdict?.report.kind !== 'usable') return;
+    publishAlone(link, { subject, ttlSeconds, headerLines }, verdict.report.history === 1 ? 'none' : 'all');
+  }
+
   async function getMessage(query: Json, signal: AbortSignal): Promise<StoredMessage | undefined> {
     const answer = await callApi(connection, `STREAM.MSG.GET.${stream}`, query, signal);
     if (answer.error === undefined) return fromApiReply(answer.reply);
@@ -123,6 +131,7 @@ export function createNatsRegistry(options: NatsRegistryOptions): NatsRegistry {
     readRevision: (revision: Revision, signal) => getMessage({ seq: revision }, signal),
     readBack: readAll,
     inspect,
+    announce,
     follow: (subject, onMessage, signal) =>
       follow(context, subject, onMessage, (problem) => log.warn({ problem, subject }, 'following a subject'), signal),
     connected: () => connection.connected(),

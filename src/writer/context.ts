@@ -10,6 +10,12 @@ import type { Findings } from './audit.ts';
 import type { OrphanSettings } from './orphan.ts';
 import type { CommitOutcome, Registry } from './registry.ts';
 
+/**
+ * What this replica knows of the cluster. `none`: it has not been listed, so nobody can be said to be gone, nor be new.
+ * `gathering`: it has, and pods are being decided about. `complete`: every row that the views ask for is in the table.
+ */
+export type Knowledge = 'none' | 'gathering' | 'complete';
+
 export type WriterContext = {
   readonly registry: Registry;
   readonly table: InstanceTable;
@@ -21,8 +27,11 @@ export type WriterContext = {
   /** This process, for the lock: unique per start. */
   readonly replicaId: string;
   readonly offset: HeartbeatOffset;
-  /** The cluster's views are complete and every row they ask for is in the table. */
-  readonly ready: () => boolean;
+  /** Of this program. */
+  readonly version: string;
+  readonly knowledge: () => Knowledge;
+  /** For how long the views have not been proved right; Infinity: they never were. */
+  readonly viewAgeMs: () => number;
   /** The views were proved right a moment ago; else what they do not show may live all the same. */
   readonly fresh: () => boolean;
   /** False: the row's pod has been out of sight for so long that its key is left to lapse. */

@@ -7,7 +7,7 @@ import { type BucketReport, RegistryError, type RejectReason } from './registry.
 
 /** The lock's lapse and release ring a bell; this is how often it is looked at all the same. */
 const LOOK_EVERY_MS = 1_000;
-/** A replica whose view is old leaves the lock to one that sees more for this long after it became free. */
+/** A replica whose view is old, or that has none, leaves the lock to one that sees more for this long after it became free. */
 const DEFER_MS = 3_000;
 /** After trouble: full jitter below this, so that replicas do not march in step. */
 const BACKOFF_MS = 1_000;
@@ -52,7 +52,7 @@ const tryOnce = async (
     const before = await registry.inspect(signal);
     listener.bucket(before);
     if (before.kind !== 'usable') return backoffMs;
-    if (!context.ready()) return 100;
+    if (context.knowledge() === 'gathering') return 100;
     const [message] = await registry.read([subject], signal);
     const claim = claimOf(message, replicaId);
     if (claim.kind === 'held') {
@@ -62,12 +62,15 @@ const tryOnce = async (
     }
     listener.holder(undefined);
     deferral.untilMs ??= clock.monotonicMs() + DEFER_MS;
-    if (!context.fresh() && clock.monotonicMs() < deferral.untilMs) return LOOK_EVERY_MS;
+    const seesAll = context.knowledge() === 'complete' && context.fresh();
+    if (!seesAll && clock.monotonicMs() < deferral.untilMs) return LOOK_EVERY_MS;
     // After the look at the lock: were it taken and released in between, our claim on its revision would be refused,
     // so no earlier term can have a number that is not smaller.
     const report = await registry.inspect(signal);
     if (report.kind !== 'usable') return backoffMs;
-    if (signal.aborted) return 0;
+    // It may have been listed meanwhile: who leads without a view is not to know half of one.
+    if (signal.aborted || context.knowledge() === 'gathering') return 0;
+    const blind = context.knowledge() === 'none';
     const number = report.lastRevision;
     const sentAtMs = clock.monotonicMs();
     const outcome = await registry.commit([renewal(subject, claim.expectedRevision, replicaId, number)], UNSTOPPABLE);
@@ -87,6 +90,7 @@ const tryOnce = async (
       lockRevision,
       renewedAtMs: sentAtMs,
       serverEpochMs: stored.storedAtMs - readAtMs,
+      blind,
     };
   } catch (error) {
     if (!(error instanceof RegistryError)) throw error;

@@ -31,6 +31,8 @@ export type Term = {
   renewedAtMs: number;
   /** The server's wall clock minus our monotonic one, from the lock's own message: dates stored messages. */
   readonly serverEpochMs: number;
+  /** Taken without knowing the cluster: what stands is kept up, and nothing else is written. */
+  readonly blind: boolean;
 };
 
 export const lockSubject = (bucket: string, operatorId: string): string => `$ROLLCALL.${bucket}.${operatorId}.lock`;

@@ -22,7 +22,7 @@ export type Orphan = {
 };
 
 /** What the settings of its service say of the key of a pod that is not to be seen. */
-export type OrphanSettings = Pick<Settings, 'whenNotReady' | 'apiOutage'>;
+export type OrphanSettings = Pick<Settings, 'whenNotReady' | 'apiOutage' | 'refreshIntervalSeconds'>;
 
 /** Undefined for what is not ours, or cannot be read as a value of ours: that is left to lapse. */
 export const orphanOf = (
@@ -37,7 +37,7 @@ export const orphanOf = (
   const value = parseInstance(message.body);
   if (parts === undefined || value === undefined) return undefined;
   if (message.body.length > VALUE_BYTES_MAX || !isRepeatable(value.content, parts.serviceName)) return undefined;
-  const { whenNotReady, apiOutage } = settingsOf(owner.namespace, parts.serviceName);
+  const { whenNotReady, apiOutage, refreshIntervalSeconds } = settingsOf(owner.namespace, parts.serviceName);
   // What somebody planted in our name may have any TTL; ours are whole seconds.
   const ttlMs = Math.min(Math.max(1, Math.ceil(message.ttlSeconds ?? 0)), TTL_SECONDS_MAX) * 1_000;
   return {
@@ -54,7 +54,7 @@ export const orphanOf = (
       adopt: false,
       apiOutage,
       ttlMs,
-      intervalMs: Math.max(ttlMs / 3, 1_000),
+      intervalMs: Math.max(Math.min(ttlMs / 3, refreshIntervalSeconds * 1_000), 1_000),
       content: { ...value.content, metadata: withoutStickyTerm(value.content.metadata) },
       state: { kind: 'away', reason: 'Terminating' },
       podCreatedAtMs: 0,

@@ -85,6 +85,14 @@ export class RegistryError extends Error {
   }
 }
 
+/** One message outside any batch, without a body. */
+export type Announcement = {
+  readonly subject: string;
+  readonly ttlSeconds: number;
+  /** `Rollcall-*` headers, each `Name: value\r\n`. */
+  readonly headerLines: string;
+};
+
 export type Registry = {
   /** Stores 1 to 1,000 messages on different subjects, all or none. Never rejects but for a bug in the caller. */
   commit(messages: readonly BatchMessage[], signal: AbortSignal): Promise<CommitOutcome>;
@@ -99,6 +107,8 @@ export type Registry = {
   inspect(signal: AbortSignal): Promise<BucketReport>;
   /** Calls back with the last message of a subject and every later one, until the signal aborts. Resumes after gaps. */
   follow(subject: string, onMessage: (message: StoredMessage) => void, signal: AbortSignal): Promise<void>;
+  /** Writes without any condition and without waiting for an answer: lost when the bucket cannot be written just now. */
+  announce(announcement: Announcement): void;
   /** Whether a connection stands right now; changes are told to `onConnectionChange`. */
   connected(): boolean;
   onConnectionChange(listener: (connected: boolean) => void): void;

@@ -4,11 +4,15 @@
 //   standing by --lock lapses or is released, taken--> reading back --> writing --stop--> lock released in a last batch
 //        ^                                                 |               |
 //        +--- refused, fenced, outcome unknown, stream made anew, purged --+
+//
+// A replica that could not list the cluster yet leads too, when nobody else does: it keeps up what it reads back, makes
+// nothing and says farewell to nobody, and begins a new term once it has listed (`Term.blind`).
 
 import type { RegistryHealth } from '../domain/registration-status.ts';
 import type { Taken } from '../table/instance-table.ts';
 import type { Row } from '../table/row.ts';
 import { Wakeup } from '../wakeup.ts';
+import { announce, awaitFresher } from './announcement.ts';
 import { audit } from './audit.ts';
 import { KEYS_PER_BATCH, type KeyMessage, planKey, subjectOf } from './batch-plan.ts';
 import { commitWrites, judgeContext, learn, planContext, planKeys } from './commit.ts';
@@ -27,6 +31,9 @@ const CREATES_TURN_MS = 500;
 /** How often the stream is asked whether it is still the one we filled. */
 const INSPECT_EVERY_MS = 1_000;
 
+/** Whoever was yielded to and did not take the lock may not be able to: it is not offered again at once. */
+const YIELD_EVERY_MS = 30_000;
+
 /** A batch taken and planned while the one before it was under way. */
 type Ahead = Taken & { readonly planned?: readonly KeyMessage[] };
 
@@ -40,6 +47,7 @@ export class Writer {
   #holder: string | undefined;
   #wasLast = false;
   #ahead: Ahead | undefined;
+  #yieldedAtMs = Number.NEGATIVE_INFINITY;
   /** Settles the rows of the last batch, which is stored; undefined: they are. */
   #unsettled: (() => void) | undefined;
 
@@ -87,11 +95,13 @@ export class Writer {
 
   /** Runs until the signal aborts; then the lock is released, with what is urgent, in a last batch. */
   async run(signal: AbortSignal): Promise<void> {
+    const announcing = announce(this.#context, signal);
     while (!signal.aborted) {
       const { term, following } = await this.#standBy(signal);
       if (term !== undefined) await this.#lead(term, signal);
       await following;
     }
+    await announcing;
   }
 
   /**
@@ -130,17 +140,25 @@ export class Writer {
     stop.addEventListener('abort', abort, { once: true });
     if (stop.aborted) abort();
     let why = 'stopping';
-    const inspecting = this.#inspect(term, over.signal).then((reason) => {
-      if (reason === undefined) return;
+    const end = (reason: string) => {
       why = reason;
       over.abort();
       this.#bell.ring();
+    };
+    const inspecting = this.#inspect(term, over.signal).then((reason) => {
+      if (reason !== undefined) end(reason);
+    });
+    let yields = false;
+    const comparing = this.#awaitFresher(term, over.signal).then((fresher) => {
+      if (fresher === undefined) return;
+      yields = true;
+      end(`${fresher} sees the cluster better`);
     });
     const auditing = audit(this.#context, term, () => this.leading, over.signal);
     try {
       const ended = await this.#serve(term, over.signal);
       if (ended !== undefined) why = ended;
-      if (stop.aborted) await this.#release(term);
+      if (stop.aborted || yields) await this.#release(term);
     } finally {
       stop.removeEventListener('abort', abort);
       over.abort();
@@ -148,8 +166,16 @@ export class Writer {
       this.#term = undefined;
       log.info({ term: term.number, why }, 'no longer leading');
     }
-    await inspecting;
-    await auditing;
+    await Promise.all([inspecting, comparing, auditing]);
+  }
+
+  /** A replica that sees more, to which this one should yield; not one after the other. */
+  async #awaitFresher(term: Term, signal: AbortSignal): Promise<string | undefined> {
+    const { clock } = this.#context;
+    await clock.sleep(Math.max(0, this.#yieldedAtMs + YIELD_EVERY_MS - clock.monotonicMs()), signal);
+    const fresher = await awaitFresher(this.#context, term, signal);
+    if (fresher !== undefined) this.#yieldedAtMs = clock.monotonicMs();
+    return fresher;
   }
 
   /** Reads back, then writes. Returns why the term is over, undefined when the signal aborted. */
@@ -186,13 +212,14 @@ export class Writer {
   }
 
   async #writeBatches(term: Term, signal: AbortSignal): Promise<string | undefined> {
-    const { table, clock, random, mayKeep } = this.#context;
+    const { table, clock, random, mayKeep, knowledge } = this.#context;
     let retryMs = RETRY_FLOOR_MS;
     // A full bucket may still take what replaces something: new keys wait, and do not hold up the refreshes.
     let createsFromMs = Number.NEGATIVE_INFINITY;
     const mayWrite = (row: Row) =>
       mayKeep(row) && (row.observed.kind === 'ours' || clock.monotonicMs() >= createsFromMs);
     while (!signal.aborted) {
+      if (term.blind && knowledge() !== 'none') return 'the cluster has been listed';
       const nowMs = clock.monotonicMs();
       if (nowMs - term.renewedAtMs > FENCE_MS) return 'no batch was acknowledged for 4 s';
       const { writes, reads, planned } = this.#takeAhead() ?? this.#take(mayWrite);

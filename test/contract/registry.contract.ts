@@ -51,6 +51,30 @@ export function registryContract(name: string, makeRegistry: () => Promise<Regis
       expect(condition()).toBe(true);
     };
 
+    test('announce stores a message without a body beside everything else, until its TTL is over', async () => {
+      const subject = `$ROLLCALL.${it.bucket}.operator.replica.a`;
+      const announce = (age: number) =>
+        it.registry.announce({ subject, ttlSeconds: 1, headerLines: `Rollcall-View-Age: ${age}\r\n` });
+      announce(1);
+      let stored: StoredMessage | undefined;
+      const isStored = async (age: string) => {
+        for (let tries = 0; stored?.headers['Rollcall-View-Age'] !== age && tries < 100; tries += 1) {
+          await it.sleep(10);
+          stored = await read(subject);
+        }
+      };
+      await isStored('1');
+      expect(stored).toMatchObject({ operation: 'PUT', ttlSeconds: 1, headers: { 'Rollcall-View-Age': '1' } });
+      expect(stored?.body).toHaveLength(0);
+      announce(2);
+      await isStored('2');
+      expect(
+        (await readBack(`$ROLLCALL.${it.bucket}.operator.replica.*`)).flat().map(({ headers }) => headers),
+      ).toEqual([{ 'Rollcall-View-Age': '2' }]);
+      await it.sleep(1_000 + LAPSE_DELAY_MAX_MS);
+      expect((await read(subject))?.operation).toBe('MaxAge');
+    });
+
     describe('commit', () => {
       test('creates on empty subjects with consecutive revisions in the order given', async () => {
         const first = revisionOf(await commit(put(lock(), 0), put(key(1), 0), put(key(2), 0)));

@@ -2,7 +2,14 @@
 // (`test/contract/registry.contract.ts`) holds it to what a real server does.
 
 import { assertWellFormed } from '../../src/nats/batch.ts';
-import type { BatchMessage, BucketReport, CommitOutcome, Registry, StoredMessage } from '../../src/writer/registry.ts';
+import type {
+  Announcement,
+  BatchMessage,
+  BucketReport,
+  CommitOutcome,
+  Registry,
+  StoredMessage,
+} from '../../src/writer/registry.ts';
 import { RegistryError } from '../../src/writer/registry.ts';
 import { type FakeStream, matches } from './fake-stream.ts';
 
@@ -123,6 +130,15 @@ export class FakeRegistry implements Registry {
       if (page.length > 0) yield page;
       if (page.length === rest.length) return;
     }
+  }
+
+  announce({ subject, ttlSeconds, headerLines }: Announcement): void {
+    if (!this.#inspected || !this.#connected || this.#report !== undefined) return;
+    // A stalled link may deliver it late, as any other bytes.
+    if (this.#state !== 'up') return;
+    this.#stream.clock.after(this.#latency(), () =>
+      this.#stream.storeAlone(subject, ttlSeconds, headerLines, this.name),
+    );
   }
 
   async inspect(signal: AbortSignal): Promise<BucketReport> {

@@ -111,6 +111,12 @@ export class FakeStream {
     return { kind: 'committed', lastRevision: this.lastRevision };
   }
 
+  /** A message outside any batch, without a body or an answer. */
+  storeAlone(subject: string, ttlSeconds: number, headerLines: string, by: string): void {
+    if (!this.exists || this.denied?.test(subject) === true || (this.full && !this.#last.has(subject))) return;
+    this.#store({ subject, ttlSeconds, operation: 'PUT', headers: rollcallHeaders(headerLines), body: EMPTY }, by, 0);
+  }
+
   /** Somebody else's `kv.put`; without `ttlSeconds` the key never lapses. */
   put(
     subject: string,

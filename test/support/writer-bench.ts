@@ -49,10 +49,16 @@ export class WriterBench {
         operatorId: 'test',
         replicaId: name,
         offset,
-        ready: () => true,
+        version: '0.0.0',
+        knowledge: () => 'complete',
+        viewAgeMs: () => 0,
         fresh: () => true,
         mayKeep: () => true,
-        settingsOf: () => ({ whenNotReady: 'MarkUnhealthy', apiOutage: { mode: 'Hold', maxHoldSeconds: 0 } }),
+        settingsOf: () => ({
+          whenNotReady: 'MarkUnhealthy',
+          apiOutage: { mode: 'Hold', maxHoldSeconds: 0 },
+          refreshIntervalSeconds: 10,
+        }),
         observer: {
           written: () => undefined,
           batch: () => undefined,

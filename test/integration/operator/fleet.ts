@@ -5,7 +5,7 @@ import { waitFor } from '../../../hack/control-plane/wait.ts';
 import type { OperatorProcess } from '../../support/operator-process.ts';
 import type { Sighting, StreamObserver } from '../../support/stream-observer.ts';
 import { breaches, lapses, oldestRefresh, slanders } from '../../support/stream-verdicts.ts';
-import { createPod, createRegistration, deletePod, type Pod } from './objects.ts';
+import { type Annotations, createPod, createRegistration, deletePod, type Pod } from './objects.ts';
 import { Stage, type StageOptions } from './stage.ts';
 
 const NAMESPACES = 10;
@@ -13,6 +13,9 @@ const SERVICES_PER_NAMESPACE = 2;
 const PODS_PER_SERVICE = 50;
 const MEMORY_MIB_MAX = 256;
 export const PODS = NAMESPACES * SERVICES_PER_NAMESPACE * PODS_PER_SERVICE;
+
+/** By the number of the pod. */
+export type AnnotationsOf = (index: number) => Annotations;
 
 /** Pods are put on their nodes by hand; without a node controller an outage of the API takes no node away. */
 const options: StageOptions = { controlPlane: { controllerManager: false, scheduler: false } };
@@ -31,12 +34,15 @@ export class Fleet {
   }
 
   /** Two operators, started by `startOperators`, and all keys standing. */
-  static async open(startOperators: (stage: Stage) => Promise<void>): Promise<Fleet> {
+  static async open(
+    startOperators: (stage: Stage) => Promise<void>,
+    annotationsOf: AnnotationsOf = () => ({}),
+  ): Promise<Fleet> {
     const stage = await Stage.open(options);
     try {
       await startOperators(stage);
       const observer = await stage.observe();
-      const fleet = new Fleet(stage, observer, await createPods(stage));
+      const fleet = new Fleet(stage, observer, await createPods(stage, annotationsOf));
       await fleet.untilAllStand(90_000);
       return fleet;
     } catch (error) {
@@ -87,11 +93,17 @@ export class Fleet {
     return Math.max(...first.values());
   }
 
-  /** Deletes pods through the API and knows of it. */
-  async deletePods(count: number): Promise<readonly string[]> {
+  /** The first pods die where nobody can see it: for verdicts they are no more. */
+  die(count: number): readonly Pod[] {
     const doomed = this.pods.slice(this.#next, this.#next + count);
     this.#next += count;
     for (const { metadata } of doomed) this.deleted.add(metadata.uid);
+    return doomed;
+  }
+
+  /** Deletes pods through the API and knows of it. */
+  async deletePods(count: number): Promise<readonly string[]> {
+    const doomed = this.die(count);
     await Promise.all(doomed.map((pod) => deletePod(this.stage.api, pod)));
     return doomed.map(({ metadata }) => metadata.uid);
   }
@@ -163,7 +175,7 @@ export const loggedAtMs = (
 
 export const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 
-const createPods = async (stage: Stage): Promise<Pod[]> => {
+const createPods = async (stage: Stage, annotationsOf: AnnotationsOf): Promise<Pod[]> => {
   const pods: Promise<Pod>[] = [];
   for (let space = 0; space < NAMESPACES; space += 1) {
     const namespace = `space-${space}`;
@@ -173,7 +185,11 @@ const createPods = async (stage: Stage): Promise<Pod[]> => {
       await createRegistration(stage.api, namespace, service, { selector: { matchLabels: { app: service } } });
       for (let pod = 0; pod < PODS_PER_SERVICE; pod += 1) {
         pods.push(
-          createPod(stage.api, namespace, `${service}-${pod}`, { labels: { app: service }, node: `node-${pod % 2}` }),
+          createPod(stage.api, namespace, `${service}-${pod}`, {
+            labels: { app: service },
+            annotations: annotationsOf(pods.length),
+            node: `node-${pod % 2}`,
+          }),
         );
       }
     }

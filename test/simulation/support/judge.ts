@@ -9,6 +9,8 @@ import { StickyJudge } from './sticky-judge.ts';
 import { BUCKET, OPERATOR_ID, REGISTRATIONS, type Truth, type World } from './world.ts';
 
 const PREFIX = `$KV.${BUCKET}.`;
+/** What replicas say of themselves: outside batches and terms. */
+const ANNOUNCEMENTS = `$ROLLCALL.${BUCKET}.${OPERATOR_ID}.replica.`;
 export const LOCK = `$ROLLCALL.${BUCKET}.${OPERATOR_ID}.lock`;
 /** I2: 2 s, and up to 8 s without a leader after a crash. */
 const FAREWELL_MS = 10_000;
@@ -136,6 +138,7 @@ export class Judge {
       throw new Error(`I7: ${message.subject} was somebody else's and was written`);
     // I11
     if (message.ttlSeconds === undefined) throw new Error(`I11: ${message.subject} was stored without a TTL`);
+    if (message.subject.startsWith(ANNOUNCEMENTS)) return;
     // I6, and the half of I14 about terms
     const term = Number(message.headers['Rollcall-Term']);
     if (!(term >= this.#term)) throw new Error(`I6: a message of term ${term} after the lock of term ${this.#term}`);

@@ -54,6 +54,7 @@ test('a foreign status within the time of the echo is overwritten after it', asy
     bucket: 'service-registry',
     registry: () => ({ kind: 'writable', maxAgeSeconds: 0 }),
     viewFresh: () => true,
+    outage: () => false,
     holding: () => false,
     voice: () => 'leader',
     busy: () => false,
