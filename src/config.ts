@@ -213,6 +213,13 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
         .describe(
           'How long in seconds keys are refreshed while the API server cannot be heard and their pods cannot be probed',
         ),
+      leaseNamespace: z
+        .string()
+        .regex(/^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$/, 'must be the name of a namespace')
+        .optional()
+        .describe(
+          'Namespace of the Lease `rollcall` that shows people which replica leads; default: in a cluster the own one, else none is written',
+        ),
       readinessGates: flag
         .default(false)
         .describe(

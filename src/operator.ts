@@ -8,6 +8,7 @@ import { LayeredDefaults } from './controllers/defaults.ts';
 import { denialOf } from './controllers/denials.ts';
 import { Duplicates } from './controllers/duplicates.ts';
 import { InstanceQuotas } from './controllers/instance-quotas.ts';
+import { mirrorLease } from './controllers/lease-mirror.ts';
 import { Outage } from './controllers/outage.ts';
 import {
   looseKeyOf,
@@ -78,6 +79,8 @@ export type OperatorObserver = {
   conflict(): void;
   audited(found: Findings): void;
   probed(outcome: ProbeOutcome): void;
+  /** The Lease that shows who leads was not written. */
+  leaseFailed(): void;
 };
 
 export type OperatorSettings = {
@@ -89,6 +92,8 @@ export type OperatorSettings = {
   readonly nameClaims: NameClaimMode;
   readonly quotas: Quotas;
   readonly readinessGates?: ReadinessGatesSettings;
+  /** Of the Lease that shows who leads; absent: none is written. */
+  readonly leaseNamespace?: string;
 };
 
 export class Operator {
@@ -239,6 +244,16 @@ export class Operator {
       this.#watchFreshness(signal),
       this.#visibility.run(signal),
       this.#outage.probes.run(signal),
+      mirrorLease(
+        {
+          ...this.#ports,
+          namespace: this.#settings.leaseNamespace,
+          holder: this.#settings.replicaId,
+          term: () => this.writer.term,
+          onFailure: () => this.#ports.observer.leaseFailed(),
+        },
+        signal,
+      ),
       this.writer.run(signal),
     ]);
   }

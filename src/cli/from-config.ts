@@ -73,7 +73,12 @@ const quotasOf = ({ quotaInstances, quotaServices, quotaBytes }: Config): Quotas
   ...(quotaBytes === undefined ? {} : { bytes: quotaBytes }),
 });
 
-export const operatorSettingsOf = (config: Config, operatorId: string, replicaId: string): OperatorSettings => {
+export const operatorSettingsOf = (
+  config: Config,
+  operatorId: string,
+  replicaId: string,
+  leaseNamespace = config.leaseNamespace,
+): OperatorSettings => {
   const offset = parseOffset(config.heartbeatOffset);
   if (offset === undefined) throw new Error(`--heartbeat-offset ${config.heartbeatOffset} is no offset`);
   return {
@@ -84,6 +89,7 @@ export const operatorSettingsOf = (config: Config, operatorId: string, replicaId
     defaults: defaultsOf(config),
     nameClaims: nameClaimsOf(config),
     quotas: quotasOf(config),
+    ...(leaseNamespace === undefined ? {} : { leaseNamespace }),
     ...(config.readinessGates
       ? {
           readinessGates: {

@@ -7,6 +7,7 @@ import { type Config, unavailable } from '../config.ts';
 import { allViews } from '../controllers/views.ts';
 import type { ApiTransport } from '../kubernetes/api-transport.ts';
 import { createCluster } from '../kubernetes/cluster-writer.ts';
+import { ownNamespace } from '../kubernetes/credentials.ts';
 import { EventRecorder } from '../kubernetes/event-recorder.ts';
 import { awaitRights, operatorRights } from '../kubernetes/rights.ts';
 import { watchCluster } from '../kubernetes/watch-cluster.ts';
@@ -105,7 +106,7 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
       log,
       observer: metrics,
     },
-    operatorSettingsOf(config, operatorId, replicaId),
+    operatorSettingsOf(config, operatorId, replicaId, config.leaseNamespace ?? (await ownNamespace())),
   );
   observe(metrics, operator, views);
   const without = unavailable(config);
@@ -141,6 +142,7 @@ const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof 
     held: () => operator.held,
     gatesWaiting: () => operator.gatesWaiting,
     probesJudged: () => operator.probesJudged,
+    holder: () => operator.writer.holder,
     queues: () => operator.queues(),
   });
 };

@@ -101,6 +101,7 @@ const SILENT: OperatorObserver = {
   lapsed: () => undefined,
   conflict: () => undefined,
   probed: () => undefined,
+  leaseFailed: () => undefined,
 };
 
 const listening = (trouble: { last?: string }): Log => {

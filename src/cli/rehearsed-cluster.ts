@@ -58,6 +58,7 @@ export const rehearsedCluster = (views: ClusterViews, defaults: Defaults, wallMs
       source.remove(key, uid);
       return DONE;
     },
+    applyLease: async () => DONE,
     canI: async () => true,
   };
 };

@@ -50,8 +50,20 @@ export type Cluster = {
   ): Promise<WriteOutcome>;
   /** Deletes exactly this incarnation. */
   deleteOwned(owned: ObjectRef & { readonly uid: string }, signal: AbortSignal): Promise<WriteOutcome>;
+  /** Creates the Lease, or makes it say this. */
+  applyLease(lease: LeaseShown, signal: AbortSignal): Promise<WriteOutcome>;
   /** Whether our own credentials have a right; `namespace` absent: in all of them. */
   canI(right: Right, signal: AbortSignal): Promise<boolean>;
+};
+
+export type LeaseShown = {
+  readonly namespace: string;
+  readonly name: string;
+  readonly holder: string;
+  readonly seconds: number;
+  /** ms since the epoch. */
+  readonly acquiredAtMs: number;
+  readonly renewedAtMs: number;
 };
 
 export type PodCondition = {

@@ -1,7 +1,7 @@
 // Writes to the cluster: merge patches of status, server-side apply of what we own, deletion with a precondition, and
 // the question what we may do. Never replaces a whole object, so fields it does not know survive.
 
-import type { Cluster, ObjectRef, PodCondition, Right, WriteOutcome } from '../controllers/cluster.ts';
+import type { Cluster, LeaseShown, ObjectRef, PodCondition, Right, WriteOutcome } from '../controllers/cluster.ts';
 import {
   ApiError,
   type ApiRequest,
@@ -11,6 +11,7 @@ import {
   successful,
   textField,
 } from './api-transport.ts';
+import { microTime } from './micro-time.ts';
 import { apiVersionOf, collectionPath, objectPath, resources } from './resources.ts';
 
 export const FIELD_MANAGER = 'rollcall';
@@ -101,6 +102,28 @@ class ClusterWriter implements Cluster {
       method: 'DELETE',
       path: objectPath(resources.ServiceRegistration, namespace, name),
       body: { preconditions: { uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) } },
+      signal,
+    });
+  }
+
+  applyLease(lease: LeaseShown, signal: AbortSignal): Promise<WriteOutcome> {
+    const { namespace, name, holder, seconds, acquiredAtMs, renewedAtMs } = lease;
+    return this.#write({
+      method: 'PATCH',
+      path: objectPath(resources.Lease, namespace, name),
+      query: { fieldManager: FIELD_MANAGER, force: true },
+      contentType: 'application/apply-patch+yaml',
+      body: {
+        apiVersion: apiVersionOf(resources.Lease),
+        kind: resources.Lease.kind,
+        metadata: { namespace, name },
+        spec: {
+          holderIdentity: holder,
+          leaseDurationSeconds: seconds,
+          acquireTime: microTime(acquiredAtMs),
+          renewTime: microTime(renewedAtMs),
+        },
+      },
       signal,
     });
   }

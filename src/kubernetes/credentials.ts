@@ -42,6 +42,12 @@ const MAX_AGE_MS = 60_000;
 /** A server that refuses everything must not make us read files, or run a plug-in, at every request. */
 const FORCE_INTERVAL_MS = 1_000;
 
+/** The namespace of the pod that this process runs in; undefined outside a cluster. */
+export const ownNamespace = async (dir = SERVICE_ACCOUNT_DIR): Promise<string | undefined> => {
+  const text = await readFile(join(dir, 'namespace'), 'utf8').catch(() => '');
+  return text.trim() === '' ? undefined : text.trim();
+};
+
 export class Credentials {
   readonly #source: AccessSource;
   readonly #clock: Clock;

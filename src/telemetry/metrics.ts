@@ -25,6 +25,8 @@ export type Readings = {
   readonly gatesWaiting: () => number;
   /** Pods that answered a probe, so that probes decide about their keys once the API server is away. */
   readonly probesJudged: () => number;
+  /** The replica that holds the lock, as far as this one knows. */
+  readonly holder: () => string | undefined;
   readonly queues: () => Readonly<Record<string, QueueReading>>;
 };
 
@@ -72,6 +74,11 @@ export class Metrics {
   );
   readonly #lapses = this.#counter('rollcall_lapses_total', 'Keys of Ready pods that were found gone', []);
   readonly #probes = this.#counter('rollcall_probes_total', 'TCP probes of pods', ['outcome']);
+  readonly #leaseFailures = this.#counter(
+    'rollcall_lease_failures_total',
+    'Times that the Lease which shows who leads was not written',
+    [],
+  );
   readonly #conflicts = this.#counter('rollcall_conflicts_total', 'Keys found to be held by somebody else', []);
 
   readonly #audits = this.#counter('rollcall_audits_total', 'Comparisons of the registry with what it should be', []);
@@ -82,6 +89,16 @@ export class Metrics {
     this.#lag.enable();
     this.#gauge('leader_election_master_status', 'Whether this replica holds the lock', ['name'], (gauge) =>
       gauge.set({ name: 'rollcall' }, readings.leading() ? 1 : 0),
+    );
+    this.#gauge(
+      'rollcall_lock_holder',
+      'The replica that holds the lock, as far as this one knows',
+      ['holder'],
+      (gauge) => {
+        gauge.reset();
+        const holder = readings.holder();
+        if (holder !== undefined) gauge.set({ holder }, 1);
+      },
     );
     this.#gauge('rollcall_keys_owned', 'Keys of the registry that this replica keeps', [], (gauge) =>
       gauge.set(readings.keysOwned()),
@@ -208,6 +225,10 @@ export class Metrics {
 
   conflict(): void {
     this.#conflicts.inc();
+  }
+
+  leaseFailed(): void {
+    this.#leaseFailures.inc();
   }
 
   probed(outcome: ProbeOutcome): void {

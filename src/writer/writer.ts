@@ -80,6 +80,11 @@ export class Writer {
     return this.#health.neverLed && this.#health.current().kind === 'broken' ? 'substitute' : 'silent';
   }
 
+  /** The replica that holds the lock, as far as is known here. */
+  get holder(): string | undefined {
+    return this.leading ? this.#context.replicaId : this.#holder;
+  }
+
   get term(): number | undefined {
     return this.#term?.number;
   }

@@ -45,6 +45,7 @@ test('the first lists are not gone through once per object, and nothing is said 
     applyOwned: async () => done,
     restoreOwned: async () => done,
     deleteOwned: async () => done,
+    applyLease: async () => done,
     canI: async () => true,
   };
   const registry = new FakeRegistry(new FakeStream(clock, () => 0.5), 'a');
@@ -72,6 +73,7 @@ test('the first lists are not gone through once per object, and nothing is said 
         lapsed: quiet,
         conflict: quiet,
         probed: quiet,
+        leaseFailed: quiet,
       },
     },
     {

@@ -346,6 +346,7 @@ const SILENT: OperatorObserver = {
   lapsed: () => undefined,
   conflict: () => undefined,
   probed: () => undefined,
+  leaseFailed: () => undefined,
 };
 
 const podObject = ({ name, uid, ip, app, ready, gated, changedWallMs }: Truth, gate: Json | undefined) => {

@@ -31,6 +31,7 @@ test('a foreign status within the time of the echo is overwritten after it', asy
     applyOwned: async () => ({ kind: 'done' }),
     restoreOwned: async () => ({ kind: 'done' }),
     deleteOwned: async () => ({ kind: 'done' }),
+    applyLease: async () => ({ kind: 'done' }),
     canI: async () => true,
   };
   const silent = { added: () => undefined, worked: () => undefined, retried: () => undefined };
