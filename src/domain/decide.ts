@@ -220,7 +220,9 @@ const wishFor = (
   problems: AnnotationProblem[],
 ): Wish => {
   const lastGood = lastGoodOf?.(serviceName);
-  const overrides = lastGood === undefined ? read : readPodAnnotations(pod.annotations, lastGood);
+  // Read once more only where something is wrong: nearly always nothing is.
+  const keeps = lastGood !== undefined && read.problems.length > 0;
+  const overrides = keeps ? readPodAnnotations(pod.annotations, lastGood) : read;
   const { version, sourceVersion, note } = resolveVersion(pod, settings.version, overrides.version);
   const annotatedPort = annotatedPortOf(pod, overrides.port, lastGood?.port, problems);
   const port = resolvePort(pod, annotatedPort ?? settings.port);
