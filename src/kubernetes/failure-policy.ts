@@ -18,8 +18,8 @@ export type FailureVerdict = {
   readonly capMs?: number;
 };
 
-/** The server compacts; the next list follows soon. */
-const GONE_CAP_MS = 4_000;
+/** The server compacts; the next list follows soon, or keys of the dead would stay for longer than is promised. */
+const GONE_CAP_MS = 1_000;
 /** A missing CRD may be installed any moment. */
 const NOT_FOUND_CAP_MS = 5_000;
 

@@ -375,15 +375,16 @@ describe('interruptions', () => {
     expect(setup.view.size).toBe(1);
   });
 
-  test('410 every 5 s for 2 minutes: the view is never long behind (F13)', async () => {
-    const setup = start();
-    await setup.clock.settle();
+  test('410 every 5 s for 2 minutes: the view is never more than a second behind, whatever chance says (F13)', async () => {
+    const setup = start({ random: () => 0.999 });
+    await setup.clock.advance(5_000);
     for (let i = 0; i < 24; i++) {
       setup.connection.faults.endWatches();
       setup.api.put('Pod', pod(`p-${i}`));
       setup.api.compact();
-      await setup.clock.advance(5_000);
+      await setup.clock.advance(1_000);
       expect(setup.view.size).toBe(i + 1);
+      await setup.clock.advance(4_000);
     }
   });
 
