@@ -136,8 +136,10 @@ const standingFigures = (one: FaultCase, judgement: Judgement, { health }: Stage
   limited('oldest refresh', judgement.oldestRefreshMs, 'ms', { below: one.oldestRefreshBelowMs }),
   { name: `ghosts p99 of ${judgement.deaths}`, value: judgement.ghostP99Ms, unit: 'ms', atMost: 2_000 },
   { name: `truth p99 of ${judgement.changes}`, value: judgement.truthP99Ms, unit: 'ms', atMost: 1_000 },
+  { name: 'messages not seen', value: judgement.unseen, unit: '' },
   { name: 'memory', value: health.peakMemoryMiB, unit: 'MiB', below: 256 },
   { name: 'longest block of an event loop', value: health.longestBlockMs, unit: 'ms' },
+  { name: 'the machine itself late, p99', value: health.machineLatenessP99Ms, unit: 'ms' },
 ];
 
 const limited = (

@@ -1,11 +1,15 @@
 // What the operators cost and whether they break, seen from outside: resident memory by the kernel's word, lines that a
-// healthy operator never writes, ends that nobody asked for, and how long the event loop made others wait.
+// healthy operator never writes, ends that nobody asked for, how long the event loop made others wait, and how long the
+// machine did.
 
 import { readFileSync, statSync } from 'node:fs';
 import type { OperatorProcess } from '../support/operator-process.ts';
+import { nowMs } from './monotonic.ts';
+import { percentile } from './percentile.ts';
 
-const LOOK_EVERY_MS = 1_000;
-const LAG_EVERY = 5;
+const LOOK_EVERY_MS = 100;
+const MEMORY_EVERY = 10;
+const LAG_EVERY = 50;
 const MEMORY_MIB_MAX = 256;
 
 export class OperatorHealth {
@@ -15,6 +19,8 @@ export class OperatorHealth {
   #memoryMiB = 0;
   #lagMs = 0;
   #looks = 0;
+  #lastLookMs = nowMs();
+  #latenessMs: number[] = [];
 
   constructor(operators: readonly OperatorProcess[]) {
     this.#operators = operators;
@@ -26,6 +32,7 @@ export class OperatorHealth {
   begin(): void {
     this.#memoryMiB = 0;
     this.#lagMs = 0;
+    this.#latenessMs = [];
     for (const operator of this.#operators) this.#logOffsets.set(operator, statSync(operator.process.logFile).size);
   }
 
@@ -36,6 +43,11 @@ export class OperatorHealth {
   /** The longest block of an event loop since `begin`, by the operators' own measure. */
   get longestBlockMs(): number {
     return this.#lagMs;
+  }
+
+  /** How late this process, which does next to nothing, was woken: what of all times is the machine's doing. */
+  get machineLatenessP99Ms(): number {
+    return percentile(this.#latenessMs, 0.99);
   }
 
   problems(): readonly string[] {
@@ -55,6 +67,9 @@ export class OperatorHealth {
 
   #look(): void {
     this.#looks += 1;
+    this.#latenessMs.push(Math.max(0, nowMs() - this.#lastLookMs - LOOK_EVERY_MS));
+    this.#lastLookMs = nowMs();
+    if (this.#looks % MEMORY_EVERY !== 0) return;
     for (const operator of this.#operators) {
       if (!operator.process.running) continue;
       this.#memoryMiB = Math.max(this.#memoryMiB, residentMiB(operator.pid));

@@ -9,6 +9,9 @@ import { type ContractValue, contractValueSchema } from './contract-value.ts';
 
 export type InstanceValue = ContractValue;
 
+/** A leader renews the lock every 2 s: who hears nothing for longer may have lost the consumer with its server. */
+const SILENT_MS = 3_000;
+
 export type Sighting = {
   readonly seq: number;
   /** Arrival, `performance.now()`. */
@@ -45,14 +48,19 @@ export class StreamObserver {
   readonly #stopped = new AbortController();
   #following: Promise<void> = Promise.resolve();
   #restart: () => void = () => {};
+  #lastHeardMs = 0;
+  /** Of a cluster, where a consumer may go with another server than the one we are connected to. */
+  readonly #isOneOfMany: boolean;
 
-  private constructor(connection: NatsConnection, bucket: string) {
+  private constructor(connection: NatsConnection, bucket: string, isOneOfMany: boolean) {
     this.connection = connection;
     this.bucket = bucket;
+    this.#isOneOfMany = isOneOfMany;
   }
 
   /** Waits for the bucket's stream, which the operator makes, and records it from its first message. */
   static async open(servers: string | readonly string[], bucket: string, deadlineMs = 30_000): Promise<StreamObserver> {
+    const isOneOfMany = typeof servers !== 'string' && servers.length > 1;
     const connection = await connect({
       servers: typeof servers === 'string' ? servers : [...servers],
       name: 'observer',
@@ -61,9 +69,9 @@ export class StreamObserver {
       reconnectTimeWait: 50,
       reconnectJitter: 0,
       // A paused server shall not cost the witness its connection, unless there are others to go to.
-      pingInterval: typeof servers === 'string' || servers.length === 1 ? 120_000 : 1_000,
+      pingInterval: isOneOfMany ? 1_000 : 120_000,
     });
-    const observer = new StreamObserver(connection, bucket);
+    const observer = new StreamObserver(connection, bucket, isOneOfMany);
     const manager = await jetstreamManager(connection);
     await waitFor(`stream KV_${bucket}`, () => manager.streams.info(`KV_${bucket}`), { deadlineMs });
     void observer.#onReconnect();
@@ -152,13 +160,16 @@ export class StreamObserver {
         });
         const messages = await consumer.consume({
           max_messages: 10_000,
-          // A consumer that went with its server is missed within two of these, before much was written over.
-          idle_heartbeat: 1_000,
           callback: (message) => this.#see(message),
         });
+        this.#lastHeardMs = performance.now();
+        const watchdog = setInterval(() => {
+          if (this.#isOneOfMany && performance.now() - this.#lastHeardMs > SILENT_MS) this.#restart();
+        }, SILENT_MS / 4);
         await new Promise<void>((resolve) => {
           this.#restart = resolve;
         });
+        clearInterval(watchdog);
         messages.stop();
       } catch {
         // Not back yet.
@@ -168,6 +179,7 @@ export class StreamObserver {
   }
 
   #see(message: JsMsg): void {
+    this.#lastHeardMs = performance.now();
     const before = this.messages.at(-1)?.seq ?? 0;
     if (message.seq <= before) return;
     this.unseen += message.seq - before - 1;

@@ -54,7 +54,8 @@ const leaderKilled: FaultCase = {
   oldestRefreshBelowMs: OLDEST_REFRESH_MS,
   run: async (play) => {
     const without: number[] = [];
-    const turns = [...Array.from({ length: 10 }, () => undefined), ...play.stage.nats];
+    const kills = play.short ? 2 : 10;
+    const turns = [...Array.from({ length: kills }, () => undefined), ...(play.short ? [] : play.stage.nats)];
     for (const [turn, server] of turns.entries()) {
       play.progress(`kill ${turn + 1} of ${turns.length}`);
       const victim = server ?? (await streamLeader(play));
@@ -105,8 +106,9 @@ const bothLeadersKilled: FaultCase = {
   lapsesAtMost: 0,
   run: async (play) => {
     const handovers: number[] = [];
-    for (let turn = 1; turn <= 10; turn += 1) {
-      play.progress(`turn ${turn} of 10`);
+    const turns = play.short ? 2 : 10;
+    for (let turn = 1; turn <= turns; turn += 1) {
+      play.progress(`turn ${turn} of ${turns}`);
       const { leader } = await play.leaderAndStandby();
       const { process, pid } = leader.operator;
       const server = await streamLeader(play);

@@ -2,6 +2,7 @@
 // and returns what breaks it. What the stream alone can prove is in test/support/stream-verdicts.ts.
 
 import type { Fault, Violation } from '../evidence.ts';
+import { percentile } from '../percentile.ts';
 import { counted, leaderless, longOutages, obstructed, type Window, within } from './excuses.ts';
 import { entryAt, type KeyEntry, type KeyStory } from './key-story.ts';
 import { deadSpells, type KnownPod, readySpells, wasReady } from './pod-truth.ts';
@@ -253,12 +254,6 @@ const verdict = (invariant: string, late: readonly Late[], p99MaxMs: number): De
   const above = p99 > p99MaxMs ? sorted.slice(0, NAMED).filter(({ delayMs }) => delayMs > p99MaxMs) : [];
   const named = endless.length > 0 ? endless : above;
   return { delaysMs, violations: named.map(({ atMs, sentence }) => ({ invariant, atMs, sentence })) };
-};
-
-/** Nearest rank; 0 for none. */
-export const percentile = (samples: readonly number[], share: number): number => {
-  const sorted = Float64Array.from(samples).sort();
-  return sorted[Math.max(1, Math.ceil(share * sorted.length)) - 1] ?? 0;
 };
 
 const ms = (value: number): string => `${Math.round(value).toLocaleString('en')} ms`;

@@ -4,8 +4,9 @@
 import { REMOVED_BY_HAND, type Sighting, type StreamObserver } from '../../support/stream-observer.ts';
 import { breaches, oldestRefresh, PLANTED } from '../../support/stream-verdicts.ts';
 import type { Fault, Judgement, Term, Violation } from '../evidence.ts';
+import { percentile } from '../percentile.ts';
 import { leaderless, type Window, within } from './excuses.ts';
-import { gaps, ghosts, percentile, roleless, strangers, untruths } from './invariants.ts';
+import { gaps, ghosts, roleless, strangers, untruths } from './invariants.ts';
 import { entryAt, type KeyStory, tellStory } from './key-story.ts';
 import { type PodTruth, wasReady } from './pod-truth.ts';
 import type { StatusSample } from './status-watch.ts';
