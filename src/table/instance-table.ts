@@ -9,6 +9,7 @@ import type { InstanceKey, Wish } from '../domain/instance.ts';
 import { formsOf, generatedInstanceId, type KeyForm, parseInstanceKey, podNameInstanceId } from '../domain/names.ts';
 import { type ObjectKey, objectKey } from '../domain/pod.ts';
 import type { InstanceReport, Refusal } from '../domain/registration-status.ts';
+import { inSlices, type Pause, SLICE } from '../slices.ts';
 import type { Revision } from '../writer/registry.ts';
 import { BlockedWishes, isOlder } from './blocked-wishes.ts';
 import { Departed } from './departed.ts';
@@ -33,7 +34,7 @@ import {
 import { keyIn, RowIndex } from './row-index.ts';
 import { fractionOf, nextRefreshMs } from './spread.ts';
 import { groupOf, StickyGroups } from './sticky-groups.ts';
-import { NO_TEXT, revisionOf, textOf, type Write, writeOf } from './write.ts';
+import { NO_TEXT, textOf, type Write, writeOf } from './write.ts';
 
 export type Taken = { readonly writes: readonly Write[]; readonly reads: readonly Row[] };
 
@@ -174,32 +175,41 @@ export class InstanceTable {
 
   // ---- observed half: the writer's ----
 
-  /** A term begins: what the stream holds under each key, as read back under the lock. Oldest write first from here. */
-  lead(observed: (row: Row) => Observed): void {
-    const rows = [...this.#index.all()];
-    for (const row of rows) {
+  /**
+   * A term begins: what the stream holds under each key, as read back under the lock. Keys that must be written come in
+   * the order of `oldestFirst`. In slices; rows that come while it pauses are asked about like all others.
+   */
+  async lead(observed: (row: Row) => Observed, pause: Pause, oldestFirst: Iterable<InstanceKey> = []): Promise<void> {
+    // Not `inSlices`: between the last row and the beginning nothing may come.
+    let asked = 0;
+    for (const row of this.#index.all()) {
       this.#see(row, observed(row));
       if (row.observed.kind === 'ours' && row.observed.status !== 'UNHEALTHY') row.wishedAtMs = SETTLED;
       row.inFlight = false;
       row.refreshDueMs = 0;
+      asked += 1;
+      if (asked % SLICE === 0) await pause();
     }
-    rows.sort((a, b) => revisionOf(a.observed) - revisionOf(b.observed));
     this.#leading = true;
-    for (const row of rows) {
+    await inSlices(oldestFirst, pause, (key) => {
+      const row = this.#index.get(key);
+      if (row !== undefined) this.#schedule(row);
+    });
+    await inSlices(this.#index.all(), pause, (row) => {
       this.#schedule(row);
       this.#noteReport(row);
-    }
+    });
   }
 
-  /** Stops scheduling; what was observed stays for status until the next term. */
-  stopLeading(): void {
+  /** Stops scheduling, at once; what was observed stays for status until the next term. What has to go goes in slices. */
+  async stopLeading(pause: Pause): Promise<void> {
     this.#leading = false;
     this.#refused.clear();
-    for (const row of [...this.#index.all()]) {
+    await inSlices(this.#index.all(), pause, (row) => {
       this.#lanes.remove(row);
       row.inFlight = false;
       if (row.farewell || row.tenure !== 'current' || this.#unseen.has(row)) this.#remove(row);
-    }
+    });
   }
 
   rows(): IterableIterator<Row> {

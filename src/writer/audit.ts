@@ -130,7 +130,10 @@ const confirm = async (context: WriterContext, term: Term, suspects: readonly In
   }
   found.ghosts = strays.size;
   if (signal.aborted) return { found, foreign };
-  adoptOrphans(context, strays, term);
+  await adoptOrphans(context, strays, term, async () => {
+    await clock.yield();
+    if (signal.aborted) throw new RegistryError('transient', 'stopped');
+  });
   return { found, foreign };
 };
 

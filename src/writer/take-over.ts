@@ -6,6 +6,7 @@ import type { InstanceKey } from '../domain/instance.ts';
 import { parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
 import { parseOwner } from '../domain/service-instance.ts';
+import { inSlices, type Pause, SLICE } from '../slices.ts';
 import type { Observed, Row } from '../table/row.ts';
 import { instanceFilters, subjectOf } from './batch-plan.ts';
 import { judgeContext } from './commit.ts';
@@ -13,10 +14,7 @@ import type { WriterContext } from './context.ts';
 import { judge } from './judge.ts';
 import type { Term } from './lock.ts';
 import { type Orphan, orphanOf } from './orphan.ts';
-import type { StoredMessage } from './registry.ts';
-
-/** Judging this many messages at a stretch keeps the event loop free enough. */
-const SLICE = 500;
+import { RegistryError, type StoredMessage } from './registry.ts';
 
 export type ReadBack = {
   readonly keys: number;
@@ -31,48 +29,54 @@ export type ReadBack = {
 type Judged = { readonly uid: string; readonly observed: Observed };
 
 /**
- * Reads the stream back into the table and begins to schedule. `betweenPages` keeps the lock renewed.
+ * Reads the stream back into the table and begins to schedule. In slices, so that the event loop turns and `renewLock`,
+ * which does something only when the lock's renewal is due, is called often enough however many keys there are. The
+ * reconcilers change the table between two slices.
  */
 export const takeOver = async (
   context: WriterContext,
   term: Term,
-  betweenPages: () => Promise<void>,
+  renewLock: () => Promise<void>,
   signal: AbortSignal,
 ): Promise<ReadBack> => {
-  const { table, clock, bucket } = context;
+  const { table, clock, bucket, registry } = context;
+  const pause: Pause = async () => {
+    await clock.yield();
+    if (signal.aborted) throw new RegistryError('transient', 'stopped');
+    await renewLock();
+  };
+  // Both in the order of revisions.
   const judged = new Map<InstanceKey, Judged>();
   const strays = new Map<InstanceKey, StoredMessage>();
   let keys = 0;
-  for await (const page of context.registry.readBack(instanceFilters(bucket), signal)) {
-    for (let start = 0; start < page.length; start += SLICE) {
-      for (const message of page.slice(start, start + SLICE)) {
-        const key = parseInstanceKey(message.subject.slice(`$KV.${bucket}.`.length))?.key;
-        if (key === undefined) continue;
-        const row = table.get(key);
-        const ownerUid = ownerUidOf(message, context.operatorId);
-        // A subject that is written meanwhile comes twice; the later message counts.
-        judged.delete(key);
-        strays.delete(key);
-        if (row === undefined || (ownerUid !== undefined && ownerUid !== row.wish.pod.uid)) strays.set(key, message);
-        else {
-          const { pod } = row.wish;
-          judged.set(key, { uid: pod.uid, observed: judge(message, pod, judgeContext(context, term)) });
-        }
-        keys += 1;
+  for await (const page of registry.readBack(instanceFilters(bucket), signal)) {
+    await inSlices(page, pause, (message) => {
+      const key = parseInstanceKey(message.subject.slice(`$KV.${bucket}.`.length))?.key;
+      if (key === undefined) return;
+      const row = table.get(key);
+      const ownerUid = ownerUidOf(message, context.operatorId);
+      // A subject that is written meanwhile comes twice; the later message counts.
+      judged.delete(key);
+      strays.delete(key);
+      if (row === undefined || (ownerUid !== undefined && ownerUid !== row.wish.pod.uid)) strays.set(key, message);
+      else {
+        const { pod } = row.wish;
+        judged.set(key, { uid: pod.uid, observed: judge(message, pod, judgeContext(context, term)) });
       }
-      await clock.yield();
-    }
-    await betweenPages();
+      keys += 1;
+    });
+    await pause();
   }
-  keepIds(context, strays, judged);
-  const lapsed = settleRows(context, term, judged, strays);
+  await keepIds(context, strays, judged, pause);
+  const lapsed = await settleRows(context, term, judged, strays, pause);
   // From here on the table sees to it that a key gets its farewell. Pods that went before left keys without a row.
-  const left = [...judged].flatMap(([key, { observed }]) =>
-    observed.kind === 'ours' && table.get(key) === undefined ? key : [],
-  );
+  const left: InstanceKey[] = [];
+  await inSlices(judged, pause, ([key, { observed }]) => {
+    if (observed.kind === 'ours' && table.get(key) === undefined) left.push(key);
+  });
   for (let start = 0; start < left.length; start += SLICE) {
     const some = left.slice(start, start + SLICE);
-    const messages = await context.registry.read(
+    const messages = await registry.read(
       some.map((key) => subjectOf(bucket, key)),
       signal,
     );
@@ -80,18 +84,19 @@ export const takeOver = async (
       const message = messages[index];
       if (message !== undefined) strays.set(key, message);
     });
-    await betweenPages();
+    await pause();
   }
-  return { keys, ...adoptOrphans(context, strays, term), lapsed };
+  return { keys, ...(await adoptOrphans(context, strays, term, pause)), lapsed };
 };
 
 /** The table begins to schedule with what was read. Returns how many keys were lost since they were last seen. */
-const settleRows = (
+const settleRows = async (
   context: WriterContext,
   term: Term,
-  judged: ReadonlyMap<InstanceKey, Judged>,
+  judged: Map<InstanceKey, Judged>,
   strays: Map<InstanceKey, StoredMessage>,
-): number => {
+  pause: Pause,
+): Promise<number> => {
   const { table, observer } = context;
   let lapsed = 0;
   const conflicts: Row[] = [];
@@ -104,9 +109,13 @@ const settleRows = (
     if (known !== undefined) return { kind: 'unknown' };
     if (message === undefined) return { kind: 'none', revision: 0 };
     table.endGrace(row);
-    return judge(message, row.wish.pod, judgeContext(context, term));
+    const { pod } = row.wish;
+    const observed = judge(message, pod, judgeContext(context, term));
+    // Should the row leave before the table leads, its key is one of those left.
+    judged.set(row.key, { uid: pod.uid, observed });
+    return observed;
   };
-  table.lead((row) => {
+  const see = (row: Row): Observed => {
     const before = row.observed.kind;
     const observed = observedOf(row);
     if (row.wish.state.kind === 'live') {
@@ -114,9 +123,10 @@ const settleRows = (
       if (before !== 'foreign' && observed.kind === 'foreign') conflicts.push(row);
     }
     return observed;
-  });
+  };
+  await table.lead(see, pause, judged.keys());
   if (lapsed > 0) observer.lapsedMeanwhile(lapsed);
-  for (const row of conflicts) observer.conflict(row);
+  await inSlices(conflicts, pause, (row) => observer.conflict(row));
   return lapsed;
 };
 
@@ -131,70 +141,82 @@ const ownerUidOf = (message: StoredMessage, operatorId: string): string | undefi
  * A pod keeps for its whole life the id under which its key stands. Where UIDs begin alike, this replica may have given
  * the ids out differently; what the registry holds wins.
  */
-const keepIds = (
+const keepIds = async (
   context: WriterContext,
   strays: ReadonlyMap<InstanceKey, StoredMessage>,
   judged: ReadonlyMap<InstanceKey, Judged>,
-): void => {
+  pause: Pause,
+): Promise<void> => {
   const settled = new Set<string>();
-  const latestFirst = [...strays.values()].toSorted((a, b) => b.revision - a.revision);
-  for (const message of latestFirst) {
+  const latestFirst = [...strays.values()].reverse();
+  await inSlices(latestFirst, pause, (message) => {
     const parts = parseInstanceKey(message.subject.slice(`$KV.${context.bucket}.`.length));
     const owner = parseOwner(message.headers['Rollcall-Owner'] ?? '');
-    if (parts === undefined || owner === undefined || ownerUidOf(message, context.operatorId) === undefined) continue;
+    if (parts === undefined || owner === undefined || ownerUidOf(message, context.operatorId) === undefined) return;
     const rows = context.table.rowsOf(objectKey(owner.namespace, owner.name), owner.uid, parts.serviceName);
     const [row] = rows;
     const pod = `${parts.serviceName}/${owner.uid}`;
-    if (row === undefined || row.wish.instanceIdMode !== 'Generated' || settled.has(pod)) continue;
+    if (row === undefined || row.wish.instanceIdMode !== 'Generated' || settled.has(pod)) return;
     settled.add(pod);
     const standsAlready = rows.some(({ key }) => {
       const known = judged.get(key);
       return known?.uid === owner.uid && known.observed.kind === 'ours';
     });
     if (row.instanceId !== parts.instanceId && !standsAlready) context.table.assign(row, parts.instanceId);
-  }
+  });
 };
 
 /**
  * Keys of ours whose pods are not in the view get their farewell; or are kept up, while the view is old, or while they
  * are so many that the view may be wrong. Those of pods whose keys have another layout by now retire.
  */
-export const adoptOrphans = (
+export const adoptOrphans = async (
   context: WriterContext,
   strays: ReadonlyMap<InstanceKey, StoredMessage>,
   term: Term,
-): Pick<ReadBack, 'orphans' | 'held'> => {
+  pause: Pause,
+): Promise<Pick<ReadBack, 'orphans' | 'held'>> => {
   const { table, log } = context;
-  const found: { readonly orphan: Orphan; readonly observed: Observed }[] = [];
-  for (const message of strays.values()) {
+  const found: { readonly orphan: Orphan; readonly observed: Observed; readonly isMissing: boolean }[] = [];
+  let living = 0;
+  await inSlices(strays, pause, ([key, message]) => {
+    const row = table.get(key);
+    if (row !== undefined) return tellNewcomer(context, term, row, message);
     const orphan = orphanOf(message, context.bucket, context.operatorId, context.settingsOf);
-    if (orphan === undefined || table.get(orphan.key) !== undefined) continue;
+    if (orphan === undefined) return;
     const observed = judge(message, orphan.wish.pod, judgeContext(context, term));
     const { pod, serviceName } = orphan.wish;
     const rows = table.rowsOf(objectKey(pod.namespace, pod.name), pod.uid, serviceName);
     const successor = rows.find(({ instanceId }) => instanceId === orphan.instanceId)?.wish;
-    if (successor === undefined) found.push({ orphan, observed });
-    else table.adoptRetiring(successor, orphan.instanceId, orphan.form, observed);
-  }
-  // What this replica saw go is no absence, however much it is.
-  const [known, missing] = partition(found, ({ orphan }) => table.hasDeparted(orphan.wish));
-  const living = missing.filter(({ observed }) => observed.kind === 'ours' && observed.status !== 'UNHEALTHY').length;
+    if (successor !== undefined) return table.adoptRetiring(successor, orphan.instanceId, orphan.form, observed);
+    // What this replica saw go is no absence, however much it is.
+    const isMissing = !table.hasDeparted(orphan.wish);
+    if (isMissing && observed.kind === 'ours' && observed.status !== 'UNHEALTHY') living += 1;
+    found.push({ orphan, observed, isMissing });
+  });
   // Without a view nothing is absent from it.
   const braked = !term.blind && brakeHolds(living, living + table.ours);
   if (braked) log.error({ keys: living }, 'so many keys are of pods that are not to be seen that they are held');
   const hold = braked || term.blind || !context.fresh();
-  const leaving = hold ? known : found;
-  const held = hold ? missing : [];
-  for (const { orphan, observed } of leaving) {
-    table.adoptOrphan(orphan.wish, orphan.instanceId, orphan.form, observed);
-  }
-  for (const { orphan, observed } of held) {
-    table.adoptUnseen(orphan.wish, orphan.instanceId, orphan.form, observed, braked ? CONFIRM_AFTER_MS : 0);
-  }
-  return { orphans: leaving.length, held: held.length };
+  let orphans = 0;
+  let held = 0;
+  await inSlices(found, pause, ({ orphan: { key, wish, instanceId, form }, observed, isMissing }) => {
+    const row = table.get(key);
+    if (row !== undefined) return tellNewcomer(context, term, row, strays.get(key));
+    if (hold && isMissing) {
+      table.adoptUnseen(wish, instanceId, form, observed, braked ? CONFIRM_AFTER_MS : 0);
+      held += 1;
+    } else {
+      table.adoptOrphan(wish, instanceId, form, observed);
+      orphans += 1;
+    }
+  });
+  return { orphans, held };
 };
 
-const partition = <T>(all: readonly T[], test: (one: T) => boolean): readonly [readonly T[], readonly T[]] => [
-  all.filter(test),
-  all.filter((one) => !test(one)),
-];
+/** The row came after its key was read, and may know nothing of it yet: its first write would be refused. */
+const tellNewcomer = (context: WriterContext, term: Term, row: Row, message: StoredMessage | undefined): void => {
+  const { observed, inFlight, wish } = row;
+  if (message === undefined || inFlight || observed.kind !== 'none' || observed.revision >= message.revision) return;
+  context.table.observe(row, judge(message, wish.pod, judgeContext(context, term)));
+};

@@ -139,7 +139,7 @@ export class Writer {
   }
 
   async #lead(term: Term, stop: AbortSignal): Promise<void> {
-    const { log, table } = this.#context;
+    const { log, table, clock } = this.#context;
     const over = new AbortController();
     const abort = () => over.abort();
     stop.addEventListener('abort', abort, { once: true });
@@ -167,8 +167,8 @@ export class Writer {
     } finally {
       stop.removeEventListener('abort', abort);
       over.abort();
-      table.stopLeading();
       this.#term = undefined;
+      await table.stopLeading(() => clock.yield());
       log.info({ term: term.number, why }, 'no longer leading');
     }
     await Promise.all([inspecting, comparing, auditing]);

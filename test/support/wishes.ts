@@ -90,3 +90,6 @@ export const aRow = (wish: Wish, observed: Observed, more: Partial<Row> = {}): R
     ...more,
   };
 };
+
+/** For tables too small to be worked on in slices, or where nothing else has to run. */
+export const noPause = (): Promise<void> => Promise.resolve();

@@ -11,7 +11,7 @@ import type { Write } from '../../../src/table/write.ts';
 import { planKey } from '../../../src/writer/batch-plan.ts';
 import { NINE } from '../../support/builders.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { aWish, away, ours, uidOf, type WishOptions } from '../../support/wishes.ts';
+import { aWish, away, noPause, ours, uidOf, type WishOptions } from '../../support/wishes.ts';
 
 let clock: FakeClock;
 let table: InstanceTable;
@@ -41,7 +41,8 @@ const wish = (name: string, group: string | null = 'blue', options: WishOptions 
     aMember(name, group, { readySinceMs: NINE + name.charCodeAt(0), ...options }),
   ]);
 const gone = (name: string) => table.setWishes(pod(name), undefined, []);
-const lead = (observed: (row: Row) => Observed = () => ({ kind: 'none', revision: 0 })) => table.lead(observed);
+const lead = (observed: (row: Row) => Observed = () => ({ kind: 'none', revision: 0 })) =>
+  table.lead(observed, noPause);
 const take = (limit = 499) => table.take(limit, () => true).writes;
 /** As the writer does: the terms of promotions are the batch's. */
 const acknowledge = (writes: readonly Write[]) => {
@@ -262,24 +263,24 @@ describe('on the leader', () => {
 });
 
 describe('the beginning of a term', () => {
-  test("the registry's holder stays, with its term", () => {
+  test("the registry's holder stays, with its term", async () => {
     for (const name of ['a', 'b']) wish(name);
-    lead((row) => (row.wish.pod.name === 'b' ? stored('b', 'blue', 42) : { kind: 'none', revision: 0 }));
+    await lead((row) => (row.wish.pod.name === 'b' ? stored('b', 'blue', 42) : { kind: 'none', revision: 0 }));
     const writes = take();
     expect(told(writes)).toEqual(['a STANDBY Registered', 'b ACTIVE Refresh']);
     expect(writes[1]?.text.tail).toContain('"stickyTerm":42');
     expect(writes[1]?.promotes).toBe(false);
   });
 
-  test('the key of a pod that died says farewell in the batch of its successor', () => {
+  test('the key of a pod that died says farewell in the batch of its successor', async () => {
     wish('b');
-    lead();
+    await lead();
     table.adoptOrphan(unseen('a'), 'a', 'Dotted', stored('a', 'blue', 42));
     expect(told(take())).toEqual(['a UNHEALTHY Terminating', 'b ACTIVE Registered']);
   });
 
-  test('a pod that is not to be seen keeps its role, and is given none', () => {
-    lead();
+  test('a pod that is not to be seen keeps its role, and is given none', async () => {
+    await lead();
     table.adoptUnseen(unseen('a'), 'a', 'Dotted', stored('a', 'blue', 42));
     const standby = ours(aMember('c', 'blue'), clock.monotonicMs(), { status: 'STANDBY', text: undefined });
     table.adoptUnseen(unseen('c'), 'c', 'Dotted', standby);

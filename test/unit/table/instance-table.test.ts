@@ -1,11 +1,12 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { objectKey } from '../../../src/domain/pod.ts';
+import { SLICE } from '../../../src/slices.ts';
 import { InstanceTable } from '../../../src/table/instance-table.ts';
 import { SETTLED } from '../../../src/table/row.ts';
 import type { Write } from '../../../src/table/write.ts';
 import { NINE } from '../../support/builders.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { aWish, away, uidOf, type WishOptions } from '../../support/wishes.ts';
+import { aWish, away, noPause, uidOf, type WishOptions } from '../../support/wishes.ts';
 
 let clock: FakeClock;
 let table: InstanceTable;
@@ -26,7 +27,7 @@ const pod = (name: string) => objectKey('trading', name);
 const wish = (name: string, options: WishOptions = {}) =>
   table.setWishes(pod(name), uidOf(name), [aWish({ podName: name, ...options })]);
 const gone = (name: string) => table.setWishes(pod(name), undefined, []);
-const lead = () => table.lead(() => ({ kind: 'none', revision: 0 }));
+const lead = () => table.lead(() => ({ kind: 'none', revision: 0 }), noPause);
 const take = (limit = 499) => table.take(limit, () => true).writes;
 const acknowledge = (writes: readonly Write[]) => {
   for (const write of writes) table.written(write, ++revision, clock.wallMs());
@@ -297,48 +298,51 @@ describe('a grace for pods that are not Ready', () => {
 
   describe('for who takes over', () => {
     const stands = (status: 'ACTIVE' | 'UNHEALTHY') =>
-      table.lead(() => ({
-        kind: 'ours',
-        revision: 7,
-        status,
-        active: undefined,
-        text: undefined,
-        ttlMs: 30_000,
-        writtenAtMs: clock.monotonicMs(),
-        heartbeatMs: 0,
-      }));
+      table.lead(
+        () => ({
+          kind: 'ours',
+          revision: 7,
+          status,
+          active: undefined,
+          text: undefined,
+          ttlMs: 30_000,
+          writtenAtMs: clock.monotonicMs(),
+          heartbeatMs: 0,
+        }),
+        noPause,
+      );
 
     test('a standby that saw the change goes on from there', async () => {
       ready();
       flap();
       await clock.advance(15_000);
-      stands('ACTIVE');
+      await stands('ACTIVE');
       expect((await pass(4_500)).filter((line) => line !== 'Refresh ACTIVE')).toEqual([]);
       expect(await pass(1_500)).toContain('NotReady UNHEALTHY');
     });
 
     test('one that has just started counts from when Kubernetes says', async () => {
       flap({ grace: { ...GRACE, notReadySinceMs: clock.wallMs() - 15_000 } });
-      stands('ACTIVE');
+      await stands('ACTIVE');
       expect((await pass(4_500)).filter((line) => line !== 'Refresh ACTIVE')).toEqual([]);
       expect(await pass(1_500)).toContain('NotReady UNHEALTHY');
     });
 
-    test('and not at all when that is long ago', () => {
+    test('and not at all when that is long ago', async () => {
       flap({ grace: { ...GRACE, notReadySinceMs: clock.wallMs() - 21_000 } });
-      stands('ACTIVE');
+      await stands('ACTIVE');
       expect(podsOf(take())).toEqual(['a NotReady']);
     });
 
     test('a clock that is behind cannot make it longer than it is', async () => {
       flap({ grace: { ...GRACE, notReadySinceMs: clock.wallMs() + 3_600_000 } });
-      stands('ACTIVE');
+      await stands('ACTIVE');
       expect(await pass(21_000)).toContain('NotReady UNHEALTHY');
     });
 
     test('a key that says UNHEALTHY stays so', async () => {
       flap();
-      stands('UNHEALTHY');
+      await stands('UNHEALTHY');
       expect(await pass(10_000)).toEqual([]);
     });
   });
@@ -346,7 +350,7 @@ describe('a grace for pods that are not Ready', () => {
 
 describe('an interval that becomes shorter', () => {
   test('counts from now, not from the next refresh by the old one', async () => {
-    lead();
+    await lead();
     wish('a', { ttlMs: 3_600_000, intervalMs: 1_200_000 });
     acknowledge(take());
     wish('a', { ttlMs: 3_600_000, intervalMs: 10_000 });
@@ -356,8 +360,8 @@ describe('an interval that becomes shorter', () => {
 });
 
 describe('how long a pod waited for its key', () => {
-  test('is known until it is written, and not any more when the key is written again', () => {
-    lead();
+  test('is known until it is written, and not any more when the key is written again', async () => {
+    await lead();
     wish('a');
     const [write] = take();
     if (write === undefined) throw new Error('nothing was taken');
@@ -451,29 +455,58 @@ describe('two pods and one id', () => {
 });
 
 describe('the beginning of a term', () => {
-  test('the oldest writes come first', () => {
+  test('the oldest writes come first', async () => {
     for (const name of ['a', 'b', 'c']) wish(name);
-    const revisions: Record<string, number> = { a: 30, b: 10, c: 20 };
-    table.lead((row) => ({
-      kind: 'ours',
-      revision: revisions[row.wish.pod.name] ?? 0,
-      status: 'ACTIVE',
-      active: undefined,
-      text: undefined,
-      ttlMs: 30_000,
-      writtenAtMs: clock.monotonicMs() - 15_000,
-      heartbeatMs: 0,
-    }));
+    const keyOf = (name: string) => [...table.rows()].filter((row) => row.wish.pod.name === name).map(({ key }) => key);
+    await table.lead(
+      () => ({
+        kind: 'ours',
+        revision: 7,
+        status: 'ACTIVE',
+        active: undefined,
+        text: undefined,
+        ttlMs: 30_000,
+        writtenAtMs: clock.monotonicMs() - 15_000,
+        heartbeatMs: 0,
+      }),
+      noPause,
+      ['b', 'c', 'a'].flatMap(keyOf),
+    );
     expect(podsOf(take())).toEqual(['b Refresh', 'c Refresh', 'a Refresh']);
   });
 
-  test('the end of a term takes everything back', () => {
-    lead();
+  test('what comes and goes while the rows are asked about one slice after the other', async () => {
+    for (let i = 0; i < 2 * SLICE; i += 1) wish(`p${i}`);
+    let pauses = 0;
+    const asked: string[] = [];
+    await table.lead(
+      (row) => {
+        asked.push(row.wish.pod.name);
+        return { kind: 'none', revision: 0 };
+      },
+      async () => {
+        pauses += 1;
+        if (pauses > 1) return;
+        gone('p0');
+        gone(`p${SLICE}`);
+        wish('late');
+        expect(table.take(1_500, () => true).writes).toEqual([]);
+      },
+    );
+    expect(asked).toHaveLength(2 * SLICE);
+    expect(asked.at(-1)).toBe('late');
+    expect(asked).not.toContain(`p${SLICE}`);
+    expect(table.take(1_500, () => true).writes).toHaveLength(2 * SLICE - 1);
+    expect(pauses).toBeGreaterThanOrEqual(3);
+  });
+
+  test('the end of a term takes everything back', async () => {
+    await lead();
     wish('a');
     const writes = take();
-    table.stopLeading();
+    await table.stopLeading(noPause);
     expect(take()).toEqual([]);
-    lead();
+    await lead();
     expect(podsOf(take())).toEqual(podsOf(writes));
   });
 });

@@ -7,7 +7,7 @@ import { InstanceTable } from '../../../src/table/instance-table.ts';
 import type { Write } from '../../../src/table/write.ts';
 import { NINE } from '../../support/builders.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
-import { aWish, away, uidOf, type WishOptions } from '../../support/wishes.ts';
+import { aWish, away, noPause, uidOf, type WishOptions } from '../../support/wishes.ts';
 
 const REGISTRATION = objectKey('trading', 'trading-service');
 
@@ -15,11 +15,11 @@ let clock: FakeClock;
 let table: InstanceTable;
 let revision: number;
 
-beforeEach(() => {
+beforeEach(async () => {
   clock = new FakeClock();
   revision = 100;
   table = new InstanceTable(clock, { onUrgent: () => undefined, onReport: () => undefined });
-  table.lead(() => ({ kind: 'none', revision: 0 }));
+  await table.lead(() => ({ kind: 'none', revision: 0 }), noPause);
 });
 
 const pod = (name: string) => objectKey('trading', name);
@@ -222,8 +222,8 @@ describe('a layout that changes', () => {
     ]);
   });
 
-  test('on a replica that does not lead only the new key is left', () => {
-    table.stopLeading();
+  test('on a replica that does not lead only the new key is left', async () => {
+    await table.stopLeading(noPause);
     wish('a');
     wish('a', { keyLayout: 'DoubleUnderscore' });
     expect(keys()).toEqual([double('a')]);

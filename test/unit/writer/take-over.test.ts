@@ -1,0 +1,144 @@
+// The start of a term with many keys: never so much at a stretch that the event loop or the lock's renewal waits for it.
+
+import { beforeEach, describe, expect, test } from 'vitest';
+import type { Clock } from '../../../src/clock.ts';
+import { objectKey } from '../../../src/domain/pod.ts';
+import { SLICE } from '../../../src/slices.ts';
+import { aWish, uidOf, type WishOptions } from '../../support/wishes.ts';
+import { BUCKET, LOCK, WriterBench } from '../../support/writer-bench.ts';
+
+const PODS = 4_000;
+/** Far more than a slice takes; all slices of a take-over together take longer than the lock lives. */
+const SLICE_MS = 100;
+
+let bench: WriterBench;
+type Replica = ReturnType<WriterBench['replica']>;
+
+beforeEach(() => {
+  bench = new WriterBench();
+});
+
+const wish = ({ table }: Replica, podName: string, options: WishOptions = {}) =>
+  table.setWishes(objectKey('trading', podName), uidOf(podName), [aWish({ podName, ...options })]);
+const leads = ({ writer }: Replica) => bench.clock.until(() => writer.leading, 60_000);
+const renewals = () =>
+  bench.stream
+    .history()
+    .flatMap((entry) =>
+      entry.kind === 'stored' && entry.message.subject === LOCK && entry.message.headers['Rollcall-Holder'] === 'b'
+        ? entry.atMs
+        : [],
+    );
+
+/** A first leader wrote the keys of all pods, and a second one, whose turns of the event loop are slow, takes over. */
+const takeOver = async (options: (pod: number) => WishOptions | undefined, during: (b: Replica) => void = () => {}) => {
+  const first = bench.replica('a');
+  await leads(first);
+  for (let i = 0; i < PODS; i += 1) wish(first, `pod-${i}`);
+  await bench.clock.until(() => Object.keys(bench.values()).length === PODS, 10_000);
+  first.stop.abort();
+  await bench.clock.advance(100);
+  let atAStretch = 0;
+  let most = 0;
+  let turns = 0;
+  const work = () => {
+    atAStretch += 1;
+    most = Math.max(most, atAStretch);
+  };
+  const { clock: real } = bench;
+  const clock: Clock = {
+    wallMs: () => real.wallMs(),
+    monotonicMs: () => real.monotonicMs(),
+    sleep: (ms, signal) => real.sleep(ms, signal),
+    yield: async () => {
+      await real.sleep(SLICE_MS, new AbortController().signal);
+      atAStretch = 0;
+      turns += 1;
+      if (turns === 20) during(second);
+    },
+  };
+  let prepared = false;
+  const second: Replica = bench.replica('b', {
+    clock,
+    knowledge: () => (prepared ? 'complete' : 'gathering'),
+    settingsOf: () => {
+      work();
+      return {
+        whenNotReady: 'MarkUnhealthy',
+        apiOutage: { mode: 'Hold', maxHoldSeconds: 0 },
+        refreshIntervalSeconds: 10,
+      };
+    },
+  });
+  const { table } = second;
+  const lead = table.lead.bind(table);
+  const rowsOf = table.rowsOf.bind(table);
+  const adoptRetiring = table.adoptRetiring.bind(table);
+  const adoptUnseen = table.adoptUnseen.bind(table);
+  table.lead = (observed, ...more) =>
+    lead(
+      (row) => {
+        work();
+        return observed(row);
+      },
+      ...more,
+    );
+  table.rowsOf = (...args) => {
+    work();
+    return rowsOf(...args);
+  };
+  table.adoptRetiring = (...args) => {
+    work();
+    adoptRetiring(...args);
+  };
+  table.adoptUnseen = (...args) => {
+    work();
+    adoptUnseen(...args);
+  };
+  for (let i = 0; i < PODS; i += 1) {
+    const made = options(i);
+    if (made !== undefined) wish(second, `pod-${i}`, made);
+  }
+  atAStretch = 0;
+  most = 0;
+  prepared = true;
+  await leads(second);
+  const times = renewals();
+  const gaps = times.slice(1).map((atMs, index) => atMs - (times[index] ?? 0));
+  return { second, most, gapMs: Math.max(...gaps) };
+};
+
+describe('in slices, with the lock renewed between them', () => {
+  test.each<[string, (pod: number) => WishOptions | undefined]>([
+    ['keys that stand as they should', () => ({})],
+    ['strays: the layout was changed', () => ({ keyLayout: 'DoubleUnderscore' })],
+    ['strays: the pods are not to be seen', () => undefined],
+  ])('%s', async (_, options) => {
+    const { second, most, gapMs } = await takeOver(options);
+    // A stray is looked at twice in its slice.
+    expect(most).toBeLessThanOrEqual(3 * SLICE);
+    expect(gapMs).toBeLessThan(2_000 + 3 * SLICE_MS);
+    await bench.clock.advance(60_000);
+    expect(second.writer.leading).toBe(true);
+    expect(Object.values(bench.values()).map(({ status }) => status)).toEqual(Array(PODS).fill('ACTIVE'));
+    const lapsed = bench.stream.history().filter((entry) => entry.kind === 'lapsed' && entry.subject !== LOCK);
+    expect(lapsed).toHaveLength(options(0)?.keyLayout === undefined ? 0 : PODS);
+  });
+
+  test('pods that come into view between two slices keep their keys', async () => {
+    const { second } = await takeOver(
+      (pod) => (pod < PODS / 2 ? {} : undefined),
+      (b) => {
+        for (let i = PODS / 2; i < PODS; i += 1) wish(b, `pod-${i}`);
+      },
+    );
+    expect(second.table.held).toBe(0);
+    await bench.clock.advance(8_000);
+    const reasons = bench.stream
+      .messages(`$KV.${BUCKET}.>`)
+      .filter(({ storedAtMs }) => storedAtMs >= bench.clock.wallMs() - 8_000)
+      .map(({ headers }) => headers['Rollcall-Reason']);
+    expect(new Set(reasons)).toEqual(new Set(['Refresh']));
+    expect(reasons).toHaveLength(PODS);
+  });
+});
