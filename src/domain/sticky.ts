@@ -17,6 +17,7 @@
 //   of a pod whose group was changed or removed        passes in the batch that writes the new group
 //   of the pod before, under the same name             passes to the longest-ready; the new pod may be that
 //   written over by somebody else, removed, lapsed     passes, if the pod cannot have its key (foreign); else stays
+//   not to be written (denied, too large)              stays while the key stands, and passes when it has lapsed
 //   two of them (groups were joined)                   the larger term's stays
 //
 //   the member                                         may be given the role
@@ -24,7 +25,8 @@
 //   not Ready, suspended, without a row                no
 //   under a key of somebody else's, without Adopt      no
 //   under a key of which nothing is known              nobody of the service is, until it was read
-//   with a key that is ACTIVE for another group        no: that is unsaid first, or two groups could swap in one batch
+//   with any key that is ACTIVE for another group      no: that is unsaid first, or two groups could swap in one batch
+//   under a key that the server will not have          no; where only the value with a role is too large: for a minute
 //   any other                                          the one that was given it last, else the longest-ready
 
 import type { InstanceContent, InstanceStatus } from './instance.ts';

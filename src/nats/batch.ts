@@ -215,19 +215,24 @@ function findTooLarge(
   encode: HeaderEncoder,
   maxMessageBytes: number,
   link: Link,
-): { readonly subjects: readonly string[]; readonly description: string } | undefined {
+): Pick<Extract<CommitOutcome, { kind: 'rejected' }>, 'subjects' | 'descriptions' | 'description'> | undefined {
   const serverMax = link.nc.info?.max_payload ?? Number.POSITIVE_INFINITY;
   const max = maxMessageBytes < 0 ? serverMax : Math.min(maxMessageBytes, serverMax);
+  const subjects: string[] = [];
+  const descriptions: string[] = [];
   for (const [index, message] of messages.entries()) {
-    const { body, headerLines } = message;
+    const { subject, body, headerLines } = message;
     const bytesAtMost = body.length + PROTOCOL_HEADER_BYTES_MAX + headerLines.length * UTF8_BYTES_PER_UNIT_MAX;
     if (bytesAtMost <= max) continue;
     const bytes = body.length + encode(message, index).length;
     if (bytes <= max) continue;
-    const { subject } = message;
-    return { subjects: [subject], description: `${subject} has ${bytes} bytes; ${max} are allowed` };
+    subjects.push(subject);
+    descriptions.push(`${subject} has ${bytes} bytes; ${max} are allowed`);
   }
-  return undefined;
+  const [first, ...more] = descriptions;
+  if (first === undefined) return undefined;
+  const description = more.length === 0 ? first : `${first}; ${more.length} more of the batch are too large as well`;
+  return { subjects, descriptions, description };
 }
 
 /** The server's own answers to these are misleading (10164), partial (a wildcard is stored) or a closed connection. */

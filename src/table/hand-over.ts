@@ -5,7 +5,8 @@
 
 import type { GroupKey } from '../domain/sticky.ts';
 import type { DueWrite } from './lanes.ts';
-import { LAPSE_SLACK_MS, nextStep, promotes, type Row } from './row.ts';
+import type { Refusals } from './refusals.ts';
+import { nextStep, promotes, type Row } from './row.ts';
 import type { StickyGroups } from './sticky-groups.ts';
 import type { Write } from './write.ts';
 
@@ -26,8 +27,8 @@ export type Joined = {
 export type Hindrances = {
   /** False: the key of this Ready pod is not written now, so it is given no role now. */
   readonly mayKeep: (row: Row) => boolean;
-  /** The server would not have the key; it is tried again by itself. */
-  readonly isRefused: (row: Row) => boolean;
+  /** A key that the server would not have is tried again by itself. */
+  readonly refusals: Refusals;
 };
 
 /** Completes the hand-overs of which a part is due; at most `limit` writes, as `due` is. */
@@ -36,7 +37,7 @@ export const joinHandOvers = (
   limit: number,
   nowMs: number,
   groups: StickyGroups,
-  { mayKeep, isRefused }: Hindrances,
+  { mayKeep, refusals }: Hindrances,
 ): Joined => {
   const groupsDue = groupsOf(due);
   if (groupsDue.size === 0) {
@@ -46,14 +47,15 @@ export const joinHandOvers = (
   const units: JoinedWrite[] = [];
   const joined = new Set<Row>();
   const putOff: Row[] = [];
-  const isApart = (row: Row) => isRefused(row) && !steps.has(row);
+  const taken = new Set<Row>();
+  const isApart = (row: Row) => refusals.has(row) && !steps.has(row);
   for (const group of groupsDue) {
     const successors = groups
       .successors(group)
       .filter((row) => mayKeep(row) && !isApart(row) && nextStep(row, nowMs).kind === 'write');
     // Without a successor a farewell is a write like any other.
     if (successors.length === 0) continue;
-    const predecessors = groups.predecessors(group).filter((row) => !isRefused(row) || !hasLapsed(row, nowMs));
+    const predecessors = groups.predecessors(group).filter((row) => !refusals.hasLapsed(row, nowMs));
     if (predecessors.some(isApart)) {
       for (const row of successors) joined.add(row);
       putOff.push(...successors.filter((row) => steps.has(row)));
@@ -63,8 +65,11 @@ export const joinHandOvers = (
     for (const row of rows) joined.add(row);
     // What is being read may turn out to be something else.
     if (rows.some((row) => row.inFlight)) continue;
+    // A key is written once in a batch: it cannot go down for one group and up for another.
+    if (rows.some((row) => taken.has(row))) continue;
     // One unit goes always: two pods' keys in all forms of layout are far from filling a batch.
     if (units.length > 0 && units.length + rows.length > limit) continue;
+    for (const row of rows) taken.add(row);
     units.push(...rows.map((row) => ({ row, step: steps.get(row) ?? stepOf(row, nowMs), handOver: group })));
   }
   const others = due.filter(({ row }) => !joined.has(row)).map((write) => ({ ...write, handOver: undefined }));
@@ -84,20 +89,16 @@ export const tornHandOvers = (
   writes: readonly Write[],
   nowMs: number,
   groups: StickyGroups,
-  isRefused: (row: Row) => boolean,
+  refusals: Refusals,
 ): readonly Write[] => {
   const isWhole = (group: GroupKey, unit: readonly Write[]): boolean => {
     const rows = new Set(unit.map(({ row }) => row));
-    const isOut = (row: Row) => rows.has(row) || (isRefused(row) && hasLapsed(row, nowMs));
+    const isOut = (row: Row) => rows.has(row) || refusals.hasLapsed(row, nowMs);
     return unit.some(({ promotes: up }) => up) && !groups.isBlocked(group) && groups.predecessors(group).every(isOut);
   };
   const units = Map.groupBy(writes, ({ handOver }) => handOver);
   return [...units].flatMap(([group, unit]) => (group === undefined || isWhole(group, unit) ? [] : unit));
 };
-
-/** For a key that cannot be asked about by writing it. */
-const hasLapsed = ({ observed }: Row, nowMs: number): boolean =>
-  observed.kind === 'ours' && nowMs >= observed.writtenAtMs + observed.ttlMs + LAPSE_SLACK_MS;
 
 /** The groups that a part of these writes is about. */
 const groupsOf = (due: readonly DueWrite[]): ReadonlySet<GroupKey> => {

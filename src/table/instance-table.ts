@@ -17,6 +17,7 @@ import { begunGrace, graceEndsAtMs, graceOf, inForce, isGraceOver, wantedBy } fr
 import { inOrder, type Joined, type JoinedWrite, joinHandOvers, tornHandOvers } from './hand-over.ts';
 import { Lanes, TICK_MS } from './lanes.ts';
 import { Losses } from './losses.ts';
+import { Refusals } from './refusals.ts';
 import { blockedReport, instanceReport } from './reports.ts';
 import {
   heldTerm,
@@ -54,11 +55,9 @@ export class InstanceTable {
   readonly #groups: StickyGroups;
   /** Rows read back from the stream for pods the view did not show, with the monotonic ms until they are held. */
   readonly #unseen = new Map<Row, number>();
-  /** What the server will not have, and why. */
-  readonly #refused = new Map<Row, Refusal>();
+  readonly #refusals = new Refusals();
   readonly #losses = new Losses();
   readonly #departed = new Departed();
-  readonly #isRefused = (row: Row): boolean => this.#refused.has(row);
   #leading = false;
   /** Rows whose key is seen to be ours. */
   #ours = 0;
@@ -67,7 +66,7 @@ export class InstanceTable {
     this.#clock = clock;
     this.#listener = listener;
     this.#lanes = new Lanes(clock.monotonicMs(), () => listener.onUrgent());
-    this.#groups = new StickyGroups(clock, () => listener.onUrgent());
+    this.#groups = new StickyGroups(clock, this.#refusals, () => listener.onUrgent());
   }
 
   // ---- desired half: the reconcilers' ----
@@ -163,7 +162,7 @@ export class InstanceTable {
   #report(shown: Row, nowMs: number): InstanceReport {
     const besides = this.#index.besides(shown).filter(({ tenure, farewell }) => tenure === 'current' && !farewell);
     return instanceReport(shown, besides, nowMs, {
-      refusalOf: (row) => this.#refused.get(row),
+      refusalOf: (row) => this.#refusals.of(row),
       lossesOf: (row) => this.#losses.times(row),
     });
   }
@@ -204,7 +203,7 @@ export class InstanceTable {
   /** Stops scheduling, at once; what was observed stays for status until the next term. What has to go goes in slices. */
   async stopLeading(pause: Pause): Promise<void> {
     this.#leading = false;
-    this.#refused.clear();
+    this.#refusals.clear();
     await inSlices(this.#index.all(), pause, (row) => {
       this.#lanes.remove(row);
       row.inFlight = false;
@@ -239,7 +238,7 @@ export class InstanceTable {
     const due = this.#lanes.takeWrites(most, nowMs, mayKeep, (row) => this.#schedule(row, nowMs));
     return {
       writes: this.#takeOff(
-        joinHandOvers(due, most, nowMs, this.#groups, { mayKeep, isRefused: this.#isRefused }),
+        joinHandOvers(due, most, nowMs, this.#groups, { mayKeep, refusals: this.#refusals }),
         nowMs,
         mayKeep,
       ),
@@ -260,7 +259,7 @@ export class InstanceTable {
     const due = this.#lanes.takeUrgent(most, nowMs, (row) => this.#schedule(row, nowMs));
     const all = () => true;
     return this.#takeOff(
-      joinHandOvers(due, most, nowMs, this.#groups, { mayKeep: all, isRefused: this.#isRefused }),
+      joinHandOvers(due, most, nowMs, this.#groups, { mayKeep: all, refusals: this.#refusals }),
       nowMs,
       all,
     );
@@ -268,7 +267,7 @@ export class InstanceTable {
 
   /** Without the hand-overs that are no longer whole, which are decided anew. */
   withoutTorn(writes: readonly Write[]): readonly Write[] {
-    const torn = tornHandOvers(writes, this.#clock.monotonicMs(), this.#groups, this.#isRefused);
+    const torn = tornHandOvers(writes, this.#clock.monotonicMs(), this.#groups, this.#refusals);
     if (torn.length === 0) return writes;
     this.release(torn);
     return writes.filter((write) => !torn.includes(write));
@@ -305,6 +304,7 @@ export class InstanceTable {
   /** The write was acknowledged as `revision`. `nowMs`: the monotonic time, one for a whole batch. */
   written(write: Write, revision: Revision, heartbeatMs: number, nowMs = this.#clock.monotonicMs()): void {
     const { row } = write;
+    const released = this.#refusals.release(row, nowMs);
     row.refreshDueMs = nextRefreshMs(nowMs, row.wish.intervalMs, TICK_MS, row.fraction);
     if (write.wish.state.kind === row.wish.state.kind) row.wishedAtMs = SETTLED;
     this.observe(
@@ -324,16 +324,18 @@ export class InstanceTable {
           },
       nowMs,
     );
+    for (const other of released) this.#schedule(other, nowMs);
   }
 
   /** The stream was read, or refused a write and said why: this is what it holds. */
   observe(row: Row, observed: Observed, nowMs = this.#clock.monotonicMs()): void {
     const before = row.observed;
     const stood = before.kind === 'ours';
+    const wasRefused = this.#refusals.end(row);
     this.#see(row, observed);
     if (observed.kind === 'foreign') this.#noteLoss(row, before, observed.revision, nowMs);
     else if (observed.kind === 'ours' && !stood) this.#losses.regained(row, nowMs);
-    if (this.#refused.delete(row)) this.#listener.onReport(row.wish.registration);
+    if (wasRefused) this.#listener.onReport(row.wish.registration);
     row.inFlight = false;
     // When to look again: at somebody else's key, and at one of ours that should have lapsed.
     if (observed.kind === 'foreign' || (observed.kind === 'ours' && row.wish.state.kind === 'away')) {
@@ -353,19 +355,19 @@ export class InstanceTable {
     }
   }
 
-  /**
-   * The server will not have this one: it is tried again after `waitMs`, or as soon as it is to read otherwise. Returns
-   * whether that is news.
-   */
-  putOff({ row }: Write, waitMs: number, refusal: Refusal): boolean {
+  /** The server will not have this one: `refusals.ts` says when it is tried again. Returns whether that is news. */
+  putOff(write: Write, refusal: Refusal): boolean {
+    const { row } = write;
     row.inFlight = false;
     if (!this.#index.has(row)) return false;
-    const before = this.#refused.get(row);
-    this.#refused.set(row, refusal);
-    this.#lanes.putOff(row, this.#clock.monotonicMs() + waitMs);
-    if (before?.message === refusal.message) return false;
-    this.#listener.onReport(row.wish.registration);
-    return true;
+    const nowMs = this.#clock.monotonicMs();
+    const isNews = this.#refusals.add(write, refusal, nowMs);
+    // What was refused is not what is wanted by now.
+    if (!sameText(write.text, row.text)) this.#refusals.lift(row);
+    this.#groups.note(row);
+    this.#schedule(row, nowMs);
+    if (isNews) this.#listener.onReport(row.wish.registration);
+    return isNews;
   }
 
   /** The rows could not be read: they stay to be read. */
@@ -573,9 +575,12 @@ export class InstanceTable {
       row.group = group;
       row.role = group === undefined ? 'ACTIVE' : 'STANDBY';
     }
-    this.#groups.note(row);
     const text = textOf(row);
-    row.text = sameText(text, row.text) ? row.text : text;
+    if (!sameText(text, row.text)) {
+      row.text = text;
+      if (this.#refusals.lift(row)) this.#listener.onReport(wish.registration);
+    }
+    this.#groups.note(row);
     this.#schedule(row, nowMs);
     this.#noteReport(row, nowMs);
     const moved = told.registration !== wish.registration;
@@ -593,6 +598,7 @@ export class InstanceTable {
     if (row.wish.state.kind === 'live') row.wishedAtMs = this.#clock.monotonicMs();
     row.wish = wish;
     row.text = textOf(row);
+    this.#refusals.retry(row);
     this.#groups.note(row);
     this.#listener.onReport(wish.registration);
     this.#schedule(row);
@@ -620,9 +626,9 @@ export class InstanceTable {
       this.endGrace(row);
       return;
     }
-    // The time in which the key is left to somebody else may be over.
-    if (row.yieldUntilMs > 0) this.#groups.note(row);
-    const step = nextStep(row, nowMs);
+    // The time in which the key is left to somebody else, or is given no role, may be over.
+    if (row.yieldUntilMs > 0 || this.#refusals.concerns(row)) this.#groups.note(row);
+    const step = this.#stepOf(row, nowMs);
     const isLast = row.farewell || row.tenure !== 'current';
     // A key that says ACTIVE for a sticky group stands in its successor's way until it is gone.
     const inTheWay = row.observed.kind === 'ours' && row.observed.active !== undefined;
@@ -635,11 +641,21 @@ export class InstanceTable {
     else this.#lanes.place(row, { ...step, untilMs: Math.min(step.untilMs, graceEndsAtMs(row.grace)) });
   }
 
+  /** A key that the server will not have waits for its turn; once it has lapsed there is no farewell left to say. */
+  #stepOf(row: Row, nowMs: number): Step {
+    const step = nextStep(row, nowMs);
+    if (!this.#refusals.has(row) || (step.kind !== 'write' && step.kind !== 'purge')) return step;
+    if (row.wish.state.kind === 'away' && this.#refusals.hasLapsed(row, nowMs)) return { kind: 'read' };
+    const untilMs = this.#refusals.waitUntilMs(row, nowMs);
+    return untilMs === undefined ? step : { kind: 'wait', untilMs };
+  }
+
   /** Whose role changed by what happened since is written as such. */
   #elect(nowMs: number): void {
     if (!this.#leading) return;
     for (const row of this.#groups.elect()) {
       row.text = textOf(row);
+      if (row.role === 'STANDBY') this.#refusals.retry(row);
       this.#schedule(row, nowMs);
     }
   }
@@ -678,7 +694,7 @@ export class InstanceTable {
       if (!waiting.delete(write.row)) continue;
       writes.push(write);
       // Tried again by itself: what stands beside it is not to be written for it, nor refused with it.
-      if (this.#refused.has(write.row)) continue;
+      if (this.#refusals.has(write.row)) continue;
       for (const row of this.#index.besides(write.row)) {
         const beside = waiting.get(row) ?? this.#besideWrite(row, nowMs, mayKeep);
         waiting.delete(row);
@@ -689,7 +705,7 @@ export class InstanceTable {
   }
 
   #besideWrite(row: Row, nowMs: number, mayKeep: (row: Row) => boolean): JoinedWrite | undefined {
-    if (row.inFlight || this.#refused.has(row) || (row.wish.state.kind === 'live' && !mayKeep(row))) return undefined;
+    if (row.inFlight || this.#refusals.has(row) || (row.wish.state.kind === 'live' && !mayKeep(row))) return undefined;
     // Only as a part of its hand-over.
     if (promotes(row)) return undefined;
     const next = nextStep(row, nowMs);
@@ -714,7 +730,7 @@ export class InstanceTable {
   #drop(row: Row): void {
     this.#lanes.remove(row);
     this.#unseen.delete(row);
-    this.#refused.delete(row);
+    this.#refusals.forget(row);
     this.#losses.forget(row);
     this.#groups.note(row, false);
     if (!this.#index.has(row)) return;

@@ -158,8 +158,11 @@ const liveStep = (row: Row, observed: Exclude<Observed, { kind: 'unknown' }>, no
 };
 
 /** Not rewritten for a change: with a longer TTL it would stand for longer beside its successor. */
-const tailStep = ({ observed, refreshDueMs, tenure }: Row, nowMs: number): Step => {
+const tailStep = ({ group, observed, refreshDueMs, tenure }: Row, nowMs: number): Step => {
   if (observed.kind !== 'ours' || observed.status === 'UNHEALTHY') return { kind: 'rest' };
+  // The pod is given no role in its new group while a key of it says ACTIVE for the one before.
+  if (group !== undefined && observed.active !== undefined && observed.active.group !== group)
+    return { kind: 'write', reason: 'RoleChange', lane: 'urgent' };
   if (tenure === 'retired') {
     const lapsesAtMs = observed.writtenAtMs + observed.ttlMs + LAPSE_SLACK_MS;
     return nowMs < lapsesAtMs ? { kind: 'wait', untilMs: lapsesAtMs } : { kind: 'rest' };

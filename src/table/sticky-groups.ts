@@ -4,6 +4,7 @@
 
 import type { Clock } from '../clock.ts';
 import { type ActiveRole, electActive, type GroupKey, groupKey, type Member } from '../domain/sticky.ts';
+import type { Refusals } from './refusals.ts';
 import { heldTerm, isWritable, promotes, type Row } from './row.ts';
 import { dropFrom, putInto } from './sets.ts';
 
@@ -20,6 +21,7 @@ const NO_ROWS: ReadonlySet<Row> = new Set();
 
 export class StickyGroups {
   readonly #clock: Clock;
+  readonly #refusals: Refusals;
   readonly #onDirty: () => void;
   readonly #filed = new Map<Row, Filing>();
   readonly #members = new Map<GroupKey, Set<Row>>();
@@ -29,15 +31,16 @@ export class StickyGroups {
   readonly #dirty = new Set<GroupKey>();
 
   /** `onDirty`: a group is to be elected anew. */
-  constructor(clock: Clock, onDirty: () => void) {
+  constructor(clock: Clock, refusals: Refusals, onDirty: () => void) {
     this.#clock = clock;
+    this.#refusals = refusals;
     this.#onDirty = onDirty;
   }
 
   /** To be told of every row that is new, changed or, with `has` false, gone from the table. */
   note(row: Row, has = true): void {
     const before = this.#filed.get(row);
-    const after = has ? filingOf(row, this.#clock.monotonicMs()) : undefined;
+    const after = has ? filingOf(row, this.#clock.monotonicMs(), this.#refusals) : undefined;
     if (before === undefined && after === undefined) return;
     if (before !== undefined && after !== undefined && sameFiling(before, after)) return;
     if (before !== undefined) this.#unfile(row, before);
@@ -50,12 +53,13 @@ export class StickyGroups {
     const changed: Row[] = [];
     for (const group of this.#dirty) {
       const members = this.#members.get(group) ?? NO_ROWS;
+      const filings = [...members].flatMap((row) => this.#filed.get(row) ?? []);
+      // Whichever of a pod's keys is ACTIVE for another group: it goes down before the pod is given a role in this one.
+      const elsewhere = new Set(filings.flatMap(({ uid, occupied }) => ((occupied ?? group) === group ? [] : uid)));
       const blocked = this.isBlocked(group);
-      const candidates: Member[] = [];
-      for (const row of members) {
-        const filing = this.#filed.get(row);
-        if (filing !== undefined) candidates.push(blocked ? { ...filing, promotable: false } : filing);
-      }
+      const candidates: readonly Member[] = filings.map((filing) =>
+        blocked || elsewhere.has(filing.uid) ? { ...filing, promotable: false } : filing,
+      );
       const active = electActive(candidates, this.#elected.get(group));
       if (active === undefined) this.#elected.delete(group);
       else this.#elected.set(group, active);
@@ -125,22 +129,27 @@ export class StickyGroups {
 }
 
 /** Undefined for a row that no group is concerned with. */
-const filingOf = (row: Row, nowMs: number): Filing | undefined => {
+const filingOf = (row: Row, nowMs: number, refusals: Refusals): Filing | undefined => {
   const { group, observed, wish } = row;
-  const active: ActiveRole | undefined = observed.kind === 'ours' ? observed.active : undefined;
+  // A key that cannot be written any more says nothing when it has lapsed, though nobody has read that.
+  const isGone = refusals.hasLapsed(row, nowMs);
+  const active: ActiveRole | undefined = observed.kind === 'ours' && !isGone ? observed.active : undefined;
   const unknownOf = observed.kind === 'unknown' ? wish.serviceName : undefined;
   if (group === undefined && active === undefined && unknownOf === undefined) return undefined;
   const isLive = wish.state.kind === 'live' && !row.farewell;
-  const elsewhere = active !== undefined && active.group !== group;
   return {
     group,
     occupied: active?.group,
     unknownOf,
     uid: wish.pod.uid,
-    term: heldTerm(row),
+    term: isGone ? 0 : heldTerm(row),
     // What is not known may be ours.
     fit: isLive && (observed.kind === 'unknown' || isWritable(row, nowMs)),
-    promotable: !elsewhere && row.tenure === 'current' && row.grace === undefined && Number.isFinite(wish.readySinceMs),
+    promotable:
+      row.tenure === 'current' &&
+      row.grace === undefined &&
+      Number.isFinite(wish.readySinceMs) &&
+      refusals.mayPromote(row, nowMs),
     readySinceMs: wish.readySinceMs,
   };
 };

@@ -12,10 +12,6 @@ import { type JudgeContext, judge } from './judge.ts';
 import { lockSubject, renewal, type Term, UNSTOPPABLE } from './lock.ts';
 import type { BatchMessage, CommitOutcome, RejectReason, Revision, StoredMessage } from './registry.ts';
 
-/** A key that the server will not have is tried again after this: limits are seldom changed, a right is soon granted. */
-const TOO_LARGE_AGAIN_MS = 60_000;
-const DENIED_AGAIN_MS = 3_000;
-
 export type CommitResult =
   /** All of it is stored, but for what was taken out. The rows wait for `settle`, in flight until then. */
   | { readonly kind: 'stored'; readonly settle: () => void }
@@ -123,17 +119,18 @@ const stored = (
 const takeOutRefused = (
   { table, log, bucket }: WriterContext,
   writes: readonly Write[],
-  { reason, description, subjects = [] }: Extract<CommitOutcome, { kind: 'rejected' }>,
+  { reason, description, subjects = [], descriptions = [] }: Extract<CommitOutcome, { kind: 'rejected' }>,
 ): readonly Write[] | undefined => {
   const refused = new Set(subjects);
   const isRefused = ({ row }: Write) => refused.has(subjectOf(bucket, row.key));
   const faulty = writes.filter(isRefused);
   if (faulty.length === 0 || faulty.length < refused.size) return undefined;
-  const [againMs, sentence] =
-    reason === 'Denied' ? [DENIED_AGAIN_MS, deniedSentence] : [TOO_LARGE_AGAIN_MS, () => `${description}.`];
+  const said = new Map(subjects.map((subject, index) => [subject, descriptions[index] ?? description]));
+  const sentence = (row: Row) =>
+    reason === 'Denied' ? deniedSentence(row, bucket) : `${said.get(subjectOf(bucket, row.key)) ?? description}.`;
   const news = faulty.filter((write) => {
-    const refusal: Refusal = { reason: refusalReason(reason), message: sentence(write.row, bucket) };
-    return table.putOff(write, againMs, refusal);
+    const refusal: Refusal = { reason: refusalReason(reason), message: sentence(write.row) };
+    return table.putOff(write, refusal);
   });
   if (news.length > 0) log.warn({ keys: news.length, reason, description }, 'keys cannot be written');
   return writes.filter((write) => !isRefused(write));

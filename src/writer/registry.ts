@@ -31,6 +31,8 @@ export type CommitOutcome =
       readonly reason: RejectReason;
       readonly description: string;
       readonly subjects?: readonly string[];
+      /** Of each subject, where it says more than `description`. */
+      readonly descriptions?: readonly string[];
     }
   /** No answer came: all of it is stored or nothing is, now or within the next moments. Read back before assuming. */
   | { readonly kind: 'unknown'; readonly description: string };

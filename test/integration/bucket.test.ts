@@ -210,6 +210,11 @@ describe('a bucket that exists', () => {
     for (const batch of [[big, small], [small, big], [big]]) {
       expect(await registry.commit(batch, signal)).toMatchObject({ kind: 'rejected', reason: 'TooLarge' });
     }
+    const bigger = put(`$KV.${bucket}.bigger`, 0, { body: bytes('x'.repeat(2_000)) });
+    expect(await registry.commit([big, small, bigger], signal)).toMatchObject({
+      subjects: [big.subject, bigger.subject],
+      descriptions: [expect.stringContaining(big.subject), expect.stringContaining(bigger.subject)],
+    });
     const huge = put(`$KV.${bucket}.huge`, 0, { body: new Uint8Array(2 ** 20) });
     expect(await registry.commit([huge], signal)).toMatchObject({ kind: 'rejected', reason: 'TooLarge' });
     expect(registry.connected()).toBe(true);

@@ -96,10 +96,12 @@ export class FakeStream {
     }
     const denied = messages.flatMap(({ subject }) => (this.denied?.test(subject) ? subject : []));
     if (denied.length > 0) return { kind: 'rejected', reason: 'Denied', subjects: denied, description: 'denied' };
-    const large =
-      this.maxMessageBytes < 0 ? undefined : messages.find(({ body }) => body.length > this.maxMessageBytes);
-    if (large !== undefined) {
-      return { kind: 'rejected', reason: 'TooLarge', subjects: [large.subject], description: 'too large' };
+    const large = messages.flatMap(({ subject, body }) =>
+      this.maxMessageBytes >= 0 && body.length > this.maxMessageBytes ? subject : [],
+    );
+    if (large.length > 0) {
+      const descriptions = large.map((subject) => `${subject} is too large`);
+      return { kind: 'rejected', reason: 'TooLarge', subjects: large, descriptions, description: 'too large' };
     }
     if (this.full && messages.some(({ subject }) => !this.#last.has(subject))) {
       return { kind: 'rejected', reason: 'Full', description: 'maximum bytes exceeded (10077)' };

@@ -3,6 +3,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Wish } from '../../../src/domain/instance.ts';
 import { objectKey } from '../../../src/domain/pod.ts';
+import type { Refusal } from '../../../src/domain/registration-status.ts';
 import { groupKey } from '../../../src/domain/sticky.ts';
 import { UTC } from '../../../src/domain/timestamp.ts';
 import { InstanceTable } from '../../../src/table/instance-table.ts';
@@ -187,6 +188,92 @@ describe('on the leader', () => {
     expect(told(first)).toEqual(['a STANDBY RoleChange', 'b STANDBY RoleChange']);
     acknowledge(first);
     expect(told(take())).toEqual(['a ACTIVE RoleChange', 'b ACTIVE RoleChange']);
+  });
+
+  test.each([
+    'Underscore',
+    'DoubleUnderscore',
+  ] as const)('two holders swap groups while their layout becomes %s: each is down before either is up', async (keyLayout) => {
+    wish('a', 'blue');
+    wish('b', 'green');
+    settle();
+    const active = new Map<string, string>();
+    const note = (writes: readonly Write[]) => {
+      for (const { row, active: role } of writes) {
+        active.delete(row.key);
+        if (role === undefined) continue;
+        active.set(row.key, `${role.group} ${role.uid}`);
+        const pods = new Set([...active.values()].filter((text) => text.startsWith(role.group)));
+        expect([...pods]).toHaveLength(1);
+      }
+    };
+    for (const row of table.rows()) {
+      if (row.observed.kind === 'ours' && row.observed.active !== undefined)
+        active.set(row.key, `${row.observed.active.group} ${row.observed.active.uid}`);
+    }
+    expect(active.size).toBe(2);
+    wish('a', 'green', { keyLayout });
+    wish('b', 'blue', { keyLayout });
+    for (let writes = take(); writes.length > 0; writes = take()) {
+      expect(new Set(writes.map(({ row }) => row.key)).size).toBe(writes.length);
+      note(writes);
+      acknowledge(writes);
+    }
+    expect(new Set(active.values())).toEqual(
+      new Set([`trading-service/green ${uidOf('a')}`, `trading-service/blue ${uidOf('b')}`]),
+    );
+  });
+
+  describe('a member that the server will not have', () => {
+    const DENIED = { reason: 'RegistryDenied', message: 'denied' } as const;
+    const TOO_LARGE = { reason: 'RegistryUnsupported', message: 'too large' } as const;
+    const refuse = (name: string, refusal: Refusal, writes: readonly Write[]) => {
+      for (const write of writes) if (write.row.wish.pod.name === name) table.putOff(write, refusal);
+      const left = table.withoutTorn(writes.filter(({ row }) => row.wish.pod.name !== name));
+      acknowledge(left);
+      return left;
+    };
+
+    test.each([DENIED, TOO_LARGE])('is passed over: $message', (refusal) => {
+      for (const name of ['a', 'b']) wish(name);
+      expect(told(refuse('a', refusal, take()))).toEqual(['b STANDBY Registered']);
+      const next = take();
+      expect(told(next).at(-1)).toBe('b ACTIVE RoleChange');
+      refuse('a', refusal, next);
+      expect(take()).toEqual([]);
+    });
+
+    test('keeps its role while its key stands, and no longer', async () => {
+      for (const name of ['a', 'b']) wish(name);
+      settle();
+      const active: string[] = [];
+      for (let ms = 0; ms < 34_000; ms += 250) {
+        await clock.advance(250);
+        for (const line of told(refuse('a', DENIED, take())))
+          if (line.includes('b ACTIVE')) active.push(`${line} ${ms}`);
+        if (active.length > 0) break;
+      }
+      // The key of `a` is gone 30.5 s after its last write for certain.
+      expect(active[0]).toMatch(/^b ACTIVE RoleChange 3[01]/);
+    });
+
+    test('that is too large with a role is STANDBY, and is given none for a minute', async () => {
+      wish('a');
+      expect(refuse('a', TOO_LARGE, take())).toEqual([]);
+      const standby = take();
+      expect(told(standby)).toEqual(['a STANDBY Registered']);
+      acknowledge(standby);
+      const told60: string[] = [];
+      for (let ms = 0; ms < 59_000; ms += 500) {
+        const writes = take();
+        told60.push(...told(writes));
+        acknowledge(writes);
+        await clock.advance(500);
+      }
+      expect(new Set(told60)).toEqual(new Set(['a STANDBY Refresh']));
+      wish('a', 'blue', { version: '2.0.0' });
+      expect(told(take())).toEqual(['a ACTIVE RoleChange']);
+    });
   });
 
   test('two groups become one: the later term stays', () => {

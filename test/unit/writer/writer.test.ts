@@ -130,6 +130,26 @@ describe('one key must not hold up the others', () => {
   });
 });
 
+test('all values of a batch that are too large are found at once, and each says so of itself', async () => {
+  bench.stream.maxMessageBytes = 400;
+  const replica = bench.replica('a');
+  await leads(replica);
+  let sent = 0;
+  const commit = replica.registry.commit.bind(replica.registry);
+  replica.registry.commit = (messages, signal) => {
+    sent += messages.some(({ body }) => body.length > 400) ? 1 : 0;
+    return commit(messages, signal);
+  };
+  for (let i = 0; i < 200; i += 1) wish(replica, `large-${i}`, { version: `1.0.0-${'x'.repeat(300)}` });
+  wish(replica, 'small');
+  await bench.clock.advance(1_000);
+  expect(Object.keys(bench.values())).toEqual([keyOf(replica, 'small')]);
+  expect(sent).toBe(1);
+  const reports = replica.table.reports(objectKey('trading', 'trading-service'));
+  const told = new Set(reports.flatMap(({ refusal }) => refusal?.message ?? []));
+  expect(told.size).toBe(200);
+});
+
 describe('a right to some keys is missing', () => {
   const ONE_TOKEN = /service-instances_/;
   const REGISTRATION = objectKey('trading', 'trading-service');
@@ -190,6 +210,39 @@ describe('a right to some keys is missing', () => {
     bench.stream.denied = undefined;
     await bench.clock.advance(36_000);
     expect(Object.keys(bench.values())).toEqual([keyOf(replica, 'pod-1')]);
+  });
+
+  test('of many keys of a kind a few ask for it, and the first that is let through takes the others with it', async () => {
+    const replica = bench.replica('a');
+    await leads(replica);
+    for (let i = 0; i < 1_000; i += 1) wish(replica, `plain-${i}`);
+    await bench.clock.advance(1_000);
+    bench.stream.denied = ONE_TOKEN;
+    for (let i = 0; i < 1_000; i += 1) wish(replica, `double-${i}`, { keyLayout: 'DoubleUnderscore' });
+    await bench.clock.advance(10_000);
+    let asked = 0;
+    const commit = replica.registry.commit.bind(replica.registry);
+    replica.registry.commit = (messages, signal) => {
+      asked += messages.filter(({ subject }) => ONE_TOKEN.test(subject)).length;
+      return commit(messages, signal);
+    };
+    await bench.clock.advance(30_000);
+    expect(asked).toBeGreaterThan(10);
+    expect(asked).toBeLessThanOrEqual(45);
+    bench.stream.denied = undefined;
+    await bench.clock.until(() => Object.keys(bench.values()).length === 2_000, 4_000);
+  });
+
+  test('a farewell is said no more when the key has lapsed', async () => {
+    const replica = bench.replica('a');
+    await leads(replica);
+    wish(replica, 'pod-1');
+    await bench.clock.advance(1_000);
+    bench.stream.denied = /service-instances/;
+    gone(replica, 'pod-1');
+    await bench.clock.advance(32_500);
+    expect(bench.values()).toEqual({});
+    expect(replica.table.size).toBe(0);
   });
 
   test('the lock is released all the same', async () => {
