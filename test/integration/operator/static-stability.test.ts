@@ -69,7 +69,13 @@ const probedBy = async (operator: OperatorProcess): Promise<number> => {
   return Number(line?.split(' ')[1]);
 };
 
-const contentOf = ({ value }: Sighting): object => ({ ...value, lastHeartbeat: '' });
+const contentOf = ({ value }: Sighting) => ({ ...value, lastHeartbeat: '' });
+
+/** KWOK may play a pod's start again when it finds the API server back, and the operator is right to tell it. */
+const withoutStart = (content: ReturnType<typeof contentOf> | undefined) => ({
+  ...content,
+  metadata: { ...content?.metadata, start_time: '' },
+});
 
 test(`pods that listened and die while the API server is away are gone within 45 s; no other of ${PODS} lapses`, async () => {
   const { stage, observer } = fleet;
@@ -141,7 +147,7 @@ test('operators that start while the API server is away keep up every key as it 
   expect(fleet.faults(from)).toEqual([]);
   const after = [...observer.live].filter(([, { podUid }]) => fleet.wasReady(podUid));
   expect(after).toHaveLength(fleet.living);
-  for (const [key, sighting] of after) expect(contentOf(sighting)).toEqual(before.get(key));
+  for (const [key, sighting] of after) expect(withoutStart(contentOf(sighting))).toEqual(withoutStart(before.get(key)));
   expect(await fleet.health()).toEqual([]);
 }, 240_000);
 
