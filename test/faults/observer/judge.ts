@@ -5,10 +5,10 @@ import { REMOVED_BY_HAND, type Sighting, type StreamObserver } from '../../suppo
 import { breaches, oldestRefresh, PLANTED } from '../../support/stream-verdicts.ts';
 import type { Fault, Judgement, Term, Violation } from '../evidence.ts';
 import { percentile } from '../percentile.ts';
-import { leaderless, type Window, within } from './excuses.ts';
+import { leaderless, obstructed, type Window, within } from './excuses.ts';
 import { gaps, ghosts, roleless, strangers, untruths } from './invariants.ts';
 import { entryAt, type KeyStory, tellStory } from './key-story.ts';
-import { type PodTruth, wasReady } from './pod-truth.ts';
+import { type KnownPod, type PodTruth, readySpells, wasReady } from './pod-truth.ts';
 import type { StatusSample } from './status-watch.ts';
 
 export type Case = {
@@ -88,11 +88,19 @@ const foreignTouched = ({ stream, foreign, fromMs, atMs }: Case): readonly Viola
       sentence: `seq ${sighting.seq}, ${sighting.key}: not ours`,
     }));
 
-/** I8: Ready=True of a resource while the key of one of its pods has been absent for too long. Who does not run says nothing. */
+/**
+ * I8: Ready=True of a resource while the key of one of its pods has been absent for too long. Who does not run says
+ * nothing, and nobody can speak of a pod that the API server never showed.
+ */
 const flattery = ({ statuses, truth, fromMs, toMs, faults }: Case, story: KeyStory): readonly Violation[] => {
   const silent = faults
     .filter(({ excuse }) => excuse === 'operators')
     .map((fault) => ({ fromMs: fault.fromMs, toMs: fault.toMs + STATUS_LATE_MS }));
+  const unheard = obstructed(faults.filter(({ excuse }) => excuse === 'blind'));
+  const wasShown = (pod: KnownPod, atMs: number) => {
+    const spell = readySpells(pod, toMs).find((one) => one.fromMs <= atMs && atMs <= one.toMs);
+    return spell !== undefined && !within(spell.fromMs, atMs, unheard);
+  };
   const absent = (uid: string, atMs: number) => {
     const entries = story.byPod.get(uid) ?? [];
     if (entryAt(entries, atMs - STATUS_LATE_MS)?.status !== undefined) return false;
@@ -105,7 +113,7 @@ const flattery = ({ statuses, truth, fromMs, toMs, faults }: Case, story: KeySto
     if (atMs < fromMs || atMs > toMs || within(atMs, atMs, silent)) continue;
     for (const pod of truth.pods.values()) {
       if (flattered.has(pod.service) || !ready.has(pod.service)) continue;
-      if (!wasReady(pod, atMs - STATUS_LATE_MS, atMs) || !absent(pod.uid, atMs)) continue;
+      if (!wasReady(pod, atMs - STATUS_LATE_MS, atMs) || !wasShown(pod, atMs) || !absent(pod.uid, atMs)) continue;
       const sentence = `${pod.service} says Ready, and ${pod.name} has had no key for ${STATUS_LATE_MS / 1_000} s`;
       flattered.set(pod.service, { invariant: 'I8', atMs, sentence });
     }
