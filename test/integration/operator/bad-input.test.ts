@@ -318,7 +318,7 @@ describe('a pod', () => {
   test('without an address has none in its value; on the host network it has the node’s', () => {
     expect(valueOf('no-ip', 'odd-service')?.metadata).toMatchObject({ pod: 'no-ip', node: NOWHERE });
     expect(valueOf('no-ip', 'odd-service')?.metadata).not.toHaveProperty('ip');
-    expect(valueOf('host-network', 'odd-service')?.metadata['ip']).toBe('192.168.0.1');
+    expect(valueOf('host-network', 'odd-service')?.metadata['ip']).toBe('127.168.0.1');
   });
 
   test('without status, Succeeded or Failed has no key, Ready or not', () => {
