@@ -6,7 +6,7 @@
 import type { GroupKey } from '../domain/sticky.ts';
 import type { DueWrite } from './lanes.ts';
 import type { Refusals } from './refusals.ts';
-import { nextStep, promotes, type Row } from './row.ts';
+import { nextStep, promotes, type Row, wantedStep } from './row.ts';
 import type { StickyGroups } from './sticky-groups.ts';
 import type { Write } from './write.ts';
 
@@ -112,7 +112,7 @@ const groupsOf = (due: readonly DueWrite[]): ReadonlySet<GroupKey> => {
 
 /** The holder of a role goes down also when nothing else is to be done about its key. */
 const stepOf = (row: Row, nowMs: number): DueWrite['step'] => {
-  const step = nextStep(row, nowMs);
+  const step = wantedStep(row, nowMs);
   return step.kind === 'write' || step.kind === 'purge'
     ? step
     : { kind: 'write', reason: 'RoleChange', lane: 'urgent' };

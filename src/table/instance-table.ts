@@ -20,8 +20,10 @@ import { Losses } from './losses.ts';
 import { Refusals } from './refusals.ts';
 import { blockedReport, instanceReport } from './reports.ts';
 import {
+  dampedAfter,
   heldTerm,
   isShown,
+  NEVER,
   nextStep,
   type Observed,
   promotes,
@@ -183,6 +185,7 @@ export class InstanceTable {
     let asked = 0;
     for (const row of this.#index.all()) {
       this.#see(row, observed(row));
+      if (row.observed.kind !== 'ours') row.dampedUntilMs = NEVER;
       if (row.observed.kind === 'ours' && row.observed.status !== 'UNHEALTHY') row.wishedAtMs = SETTLED;
       row.inFlight = false;
       row.refreshDueMs = 0;
@@ -307,7 +310,8 @@ export class InstanceTable {
     const released = this.#refusals.release(row, nowMs);
     row.refreshDueMs = nextRefreshMs(nowMs, row.wish.intervalMs, TICK_MS, row.fraction);
     if (write.wish.state.kind === row.wish.state.kind) row.wishedAtMs = SETTLED;
-    this.observe(
+    if (write.reason !== 'Refresh') row.dampedUntilMs = dampedAfter(row, nowMs);
+    this.#settle(
       row,
       write.operation === 'PURGE'
         ? { kind: 'none', revision }
@@ -328,7 +332,12 @@ export class InstanceTable {
   }
 
   /** The stream was read, or refused a write and said why: this is what it holds. */
-  observe(row: Row, observed: Observed, nowMs = this.#clock.monotonicMs()): void {
+  observe(row: Row, observed: Observed): void {
+    if (observed.kind !== 'ours') row.dampedUntilMs = NEVER;
+    this.#settle(row, observed, this.#clock.monotonicMs());
+  }
+
+  #settle(row: Row, observed: Observed, nowMs: number): void {
     const before = row.observed;
     const stood = before.kind === 'ours';
     const wasRefused = this.#refusals.end(row);
@@ -527,6 +536,7 @@ export class InstanceTable {
       observed,
       heartbeatMs: observed.kind === 'ours' ? observed.heartbeatMs : 0,
       wishedAtMs: this.#clock.monotonicMs(),
+      dampedUntilMs: NEVER,
       refreshDueMs: 0,
       yieldUntilMs: 0,
       inFlight: false,

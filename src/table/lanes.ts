@@ -1,8 +1,10 @@
 // Where rows wait for the writer: urgent writes, by turns of namespaces, and due refreshes, each oldest first, rows to be
-// read, and the timing wheel for everything that is not due yet. A row waits in one place at most. What it waits for is `nextStep`'s say.
+// read, and timing wheels for everything that is not due yet. A row waits in one place at most. What it waits for is
+// `nextStep`'s say.
 
 import { FairLane } from './fair-lane.ts';
 import { LinkedList } from './linked-list.ts';
+import { RefreshLane } from './refresh-lane.ts';
 import { nextStep, type Row, type Step } from './row.ts';
 import { TimingWheel } from './timing-wheel.ts';
 
@@ -15,44 +17,53 @@ export const TICK_MS = 500;
 const WHEEL_SLOTS = 512;
 /** An urgent write that may not be made now is thought of again so soon. */
 const PUT_OFF_MS = 1_000;
-/** A refresh this late, as a share of (TTL - interval), gets half of every batch however many urgent rows wait. */
-const STARVING_SHARE = 0.25;
+/** A damped write is not to wait for the next gathering of refreshes. */
+const DAMPED_TICK_MS = 50;
+/** 3.2 s a turn, where 2 s are waited at most. */
+const DAMPED_SLOTS = 64;
 
 export type DueWrite = { readonly row: Row; readonly step: Extract<Step, { kind: 'write' | 'purge' }> };
 
 export class Lanes {
   readonly #wheel: TimingWheel<Row>;
+  readonly #damped: TimingWheel<Row>;
   readonly #urgent = new FairLane();
-  readonly #refresh = new LinkedList<Row>();
+  readonly #refresh = new RefreshLane();
   readonly #reads = new LinkedList<Row>();
   readonly #onUrgent: () => void;
 
   constructor(nowMs: number, onUrgent: () => void) {
     this.#wheel = new TimingWheel(TICK_MS, WHEEL_SLOTS, nowMs);
+    this.#damped = new TimingWheel(DAMPED_TICK_MS, DAMPED_SLOTS, nowMs);
     this.#onUrgent = onUrgent;
   }
 
-  /** Monotonic ms at which the wheel next hands out rows. */
+  /** Monotonic ms at which rows are next handed out. */
   nextTickMs(): number {
-    return this.#wheel.nextTickMs();
+    const tickMs = this.#wheel.nextTickMs();
+    return this.#damped.size === 0 ? tickMs : Math.min(tickMs, this.#damped.nextTickMs());
   }
 
-  /** Nothing is due; what has a time to come does not count. */
+  /** Nothing is due, and no change is held back; what else has a time to come does not count. */
   get idle(): boolean {
-    return this.#urgent.size === 0 && this.#refresh.size === 0 && this.#reads.size === 0;
+    return this.#urgent.size + this.#refresh.size + this.#reads.size + this.#damped.size === 0;
   }
 
   /** Puts the row where its step belongs; one that waits there already keeps its place. */
   place(row: Row, step: Step): void {
     switch (step.kind) {
       case 'write':
-        return step.lane === 'urgent' ? this.#hasten(row) : this.#enlist(row, this.#refresh);
+        if (step.lane === 'urgent') this.#hasten(row);
+        else if (!this.#refresh.has(row)) this.#refresh.push(row);
+        return;
       case 'purge':
         return this.#hasten(row);
       case 'read':
-        return this.#enlist(row, this.#reads);
+        if (row.list === this.#reads) return;
+        this.#reads.push(row);
+        return this.#onUrgent();
       case 'wait':
-        return this.#wheel.schedule(row, step.untilMs);
+        return (step.damped === true ? this.#damped : this.#wheel).schedule(row, step.untilMs);
       case 'rest':
         return this.remove(row);
     }
@@ -60,8 +71,7 @@ export class Lanes {
 
   /** In front of those that wait for a write, if the row does. */
   toFront(row: Row): void {
-    const { list } = row;
-    if (list === this.#refresh || this.#urgent.has(row)) list?.unshift(row);
+    if (this.#refresh.has(row) || this.#urgent.has(row)) row.list?.unshift(row);
   }
 
   putOff(row: Row, untilMs: number): void {
@@ -75,6 +85,7 @@ export class Lanes {
   /** Hands out the rows whose time has come; `onDue` places each anew. */
   advance(nowMs: number, onDue: (row: Row) => void): void {
     this.#wheel.advance(nowMs, onDue);
+    this.#damped.advance(nowMs, onDue);
   }
 
   takeReads(limit: number): readonly Row[] {
@@ -93,7 +104,7 @@ export class Lanes {
    */
   takeWrites(limit: number, nowMs: number, mayKeep: (row: Row) => boolean, replace: (row: Row) => void): DueWrite[] {
     const writes: DueWrite[] = [];
-    const reserved = this.#starving(nowMs) ? Math.min(Math.ceil(limit / 2), this.#refresh.size) : 0;
+    const reserved = this.#refresh.isStarving(nowMs) ? Math.min(Math.ceil(limit / 2), this.#refresh.size) : 0;
     this.#take(this.#urgent, limit - reserved, nowMs, writes, mayKeep, replace);
     this.#take(this.#refresh, limit, nowMs, writes, mayKeep, replace);
     return writes;
@@ -116,12 +127,6 @@ export class Lanes {
     this.#onUrgent();
   }
 
-  #enlist(row: Row, lane: LinkedList<Row>): void {
-    if (row.list === lane) return;
-    lane.push(row);
-    if (lane !== this.#refresh) this.#onUrgent();
-  }
-
   #take(
     lane: { shift(): Row | undefined },
     limit: number,
@@ -139,12 +144,5 @@ export class Lanes {
         this.putOff(row, nowMs + (lane === this.#urgent ? PUT_OFF_MS : row.wish.intervalMs));
       } else writes.push({ row, step });
     }
-  }
-
-  #starving(nowMs: number): boolean {
-    const oldest = this.#refresh.first;
-    if (oldest === undefined) return false;
-    const { ttlMs, intervalMs } = oldest.wish;
-    return nowMs - oldest.refreshDueMs > (ttlMs - intervalMs) * STARVING_SHARE;
   }
 }

@@ -74,6 +74,8 @@ export interface Row extends Timed<Row> {
   heartbeatMs: number;
   /** Monotonic ms when the wish last changed between live and away, or was first made; `SETTLED` when that was written. */
   wishedAtMs: number;
+  /** Monotonic ms before which a further change of what the key says is held back; `NEVER`: by nothing written so far. */
+  dampedUntilMs: number;
   /** Monotonic ms of the next refresh; a `foreign` key, and one that should have lapsed, is looked at again then. */
   refreshDueMs: number;
   /** Monotonic ms before which the key is not written, because somebody else keeps taking it. */
@@ -91,17 +93,50 @@ export const isShown = ({ form, tenure, wish }: Row): boolean =>
 /** `wishedAtMs` of a row whose wish was written as it is. */
 export const SETTLED = -1;
 
+/** `dampedUntilMs` of a row of which no change counts, or none that still stands. */
+export const NEVER = Number.NEGATIVE_INFINITY;
+
+/** A pod that goes on flapping has its key changed once in so long, to what it is by then. */
+export const DAMPING_MS = 2_000;
+
+/** `dampedUntilMs` after a change was written: two may come at once, and in the long run one in `DAMPING_MS`. */
+export const dampedAfter = ({ dampedUntilMs }: Row, nowMs: number): number =>
+  Math.min(Math.max(dampedUntilMs + DAMPING_MS, nowMs), nowMs + DAMPING_MS);
+
 export type Step =
   | { readonly kind: 'write'; readonly reason: WriteReason; readonly lane: 'urgent' | 'refresh' }
   | { readonly kind: 'purge'; readonly reason: WriteReason }
   /** Ask the server what is there, then decide again. */
   | { readonly kind: 'read' }
-  | { readonly kind: 'wait'; readonly untilMs: number }
+  | { readonly kind: 'wait'; readonly untilMs: number; readonly damped?: true }
   /** Nothing to do until the wish changes. */
   | { readonly kind: 'rest' };
 
 /**
- * The next step for a row at monotonic `nowMs`.
+ * The next step for a row at monotonic `nowMs`: what it wants, unless that is damped.
+ *
+ * A key may change twice at once, so that a pod that flaps once is UNHEALTHY and ACTIVE again without delay; what changes
+ * more often waits until two seconds have passed for each change, and then the latest state counts. Not damped is what
+ * readers must not wait for, and what does not come again and again: the farewell of a pod that goes for good, what people
+ * switch off, the first word of the pod that follows under a key, the promotion in a sticky group with all that is written
+ * for it, a key that somebody else removed, and refreshes.
+ */
+export const nextStep = (row: Row, nowMs: number): Step => {
+  const step = wantedStep(row, nowMs);
+  const untilMs = row.dampedUntilMs;
+  return nowMs < untilMs && isDamped(row, step) ? { kind: 'wait', untilMs, damped: true } : step;
+};
+
+const isDamped = (row: Row, step: Step): boolean => {
+  if (step.kind === 'write' ? step.lane === 'refresh' : step.kind !== 'purge') return false;
+  const { state } = row.wish;
+  const mayFlap = state.kind === 'live' || state.reason === 'PodNotReady';
+  const isLast = row.farewell || row.tenure !== 'current';
+  return mayFlap && !isLast && !isPredecessors(row) && !promotes(row) && row.observed.kind !== 'foreign';
+};
+
+/**
+ * What a row wants at monotonic `nowMs`, were nothing damped.
  *
  *   wish          | unknown | none            | ours                                   | foreign
  *   --------------+---------+-----------------+----------------------------------------+----------------------------
@@ -114,7 +149,7 @@ export type Step =
  * A live row that retires is refreshed while its key stands as ours, one that is retired waits for the lapse.
  * In a sticky group the row is not alone: `hand-over.ts` adds what must be written in the same batch.
  */
-export const nextStep = (row: Row, nowMs: number): Step => {
+export const wantedStep = (row: Row, nowMs: number): Step => {
   const { observed, wish } = row;
   if (observed.kind === 'unknown') return { kind: 'read' };
   if (wish.state.kind === 'live')

@@ -3,6 +3,7 @@
 // The rules are `domain/sticky.ts`'s, the batch of a hand-over is `hand-over.ts`'s.
 
 import type { Clock } from '../clock.ts';
+import { formsOf } from '../domain/names.ts';
 import { type ActiveRole, electActive, type GroupKey, groupKey, type Member } from '../domain/sticky.ts';
 import type { Refusals } from './refusals.ts';
 import { heldTerm, isWritable, promotes, type Row } from './row.ts';
@@ -137,6 +138,8 @@ const filingOf = (row: Row, nowMs: number, refusals: Refusals): Filing | undefin
   const unknownOf = observed.kind === 'unknown' ? wish.serviceName : undefined;
   if (group === undefined && active === undefined && unknownOf === undefined) return undefined;
   const isLive = wish.state.kind === 'live' && !row.farewell;
+  // Of several keys of an instance one would say ACTIVE for this pod while another still does for the pod before it.
+  const passesOn = active !== undefined && active.uid !== wish.pod.uid && formsOf(wish.keyLayout).length > 1;
   return {
     group,
     occupied: active?.group,
@@ -146,6 +149,7 @@ const filingOf = (row: Row, nowMs: number, refusals: Refusals): Filing | undefin
     // What is not known may be ours.
     fit: isLive && (observed.kind === 'unknown' || isWritable(row, nowMs)),
     promotable:
+      !passesOn &&
       row.tenure === 'current' &&
       row.grace === undefined &&
       Number.isFinite(wish.readySinceMs) &&

@@ -18,7 +18,7 @@ export class TimingWheel<T extends Timed<T>> {
   #tick: number;
 
   /**
-   * @param tickMs width of a slot: members come up to this much early, never late by the wheel's doing
+   * @param tickMs width of a slot: members come up to this much early, and one that is not wanted yet so much later at most
    * @param slots slots a turn; a turn longer than the usual wait makes passing over rare
    * @param nowMs monotonic time of the start
    */
@@ -30,6 +30,11 @@ export class TimingWheel<T extends Timed<T>> {
 
   get tickMs(): number {
     return this.#tickMs;
+  }
+
+  /** How many wait. Asks every slot: members leave their lists without a word. */
+  get size(): number {
+    return this.#slots.reduce((size, slot) => size + slot.size, 0);
   }
 
   schedule(member: T, dueMs: number): void {

@@ -4,7 +4,7 @@ import type { Wish } from '../../src/domain/instance.ts';
 import { instanceKey } from '../../src/domain/names.ts';
 import { objectKey } from '../../src/domain/pod.ts';
 import { encodeInstance } from '../../src/domain/service-instance.ts';
-import type { Observed, Row } from '../../src/table/row.ts';
+import { NEVER, type Observed, type Row } from '../../src/table/row.ts';
 import { NINE, someDefaults } from './builders.ts';
 
 export type WishOptions = Partial<Omit<Wish, 'content'>> & { readonly version?: string; readonly podName?: string };
@@ -79,6 +79,7 @@ export const aRow = (wish: Wish, observed: Observed, more: Partial<Row> = {}): R
     observed,
     heartbeatMs: 0,
     wishedAtMs: 0,
+    dampedUntilMs: NEVER,
     refreshDueMs: 0,
     yieldUntilMs: 0,
     inFlight: false,

@@ -326,6 +326,18 @@ describe('on the leader', () => {
     expect(new Set(writes.map(({ row }) => row.form))).toEqual(new Set(['Dotted', 'Underscore']));
   });
 
+  test('under a layout of two keys the pod that follows under an id goes up when both are down', () => {
+    const options = { keyLayout: 'Underscore', instanceIdMode: 'PodName' } as const;
+    wish('a', 'blue', options);
+    settle();
+    const next = aMember('a', 'blue', options);
+    table.setWishes(pod('a'), 'new-uid', [{ ...next, pod: { ...next.pod, uid: 'new-uid' } }]);
+    const writes = take();
+    expect(told(writes)).toEqual(['a STANDBY Registered', 'a STANDBY Registered']);
+    acknowledge(writes);
+    expect(told(take())).toEqual(['a ACTIVE RoleChange', 'a ACTIVE RoleChange']);
+  });
+
   test('a key of a layout that was left goes down as well', () => {
     for (const name of ['a', 'b']) wish(name);
     settle();
@@ -333,6 +345,19 @@ describe('on the leader', () => {
     settle();
     gone('a');
     expect(told(take())).toEqual(['a UNHEALTHY Terminating', 'a UNHEALTHY Terminating', 'b ACTIVE RoleChange']);
+  });
+
+  test('a hand-over is not damped, though each of its keys was written a moment ago', async () => {
+    for (const name of ['a', 'b']) wish(name);
+    settle();
+    wish('a', 'blue', { state: away() });
+    const writes = take();
+    expect(told(writes)).toEqual(['a UNHEALTHY NotReady', 'b ACTIVE RoleChange']);
+    acknowledge(writes);
+    wish('a');
+    expect(take()).toEqual([]);
+    wish('b', 'blue', { state: away() });
+    expect(told(take())).toEqual(['b UNHEALTHY NotReady', 'a ACTIVE Registered']);
   });
 
   test('a hand-over of which a part fell out is taken back whole', () => {

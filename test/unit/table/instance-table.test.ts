@@ -2,7 +2,7 @@ import { beforeEach, describe, expect, test } from 'vitest';
 import { objectKey } from '../../../src/domain/pod.ts';
 import { SLICE } from '../../../src/slices.ts';
 import { InstanceTable } from '../../../src/table/instance-table.ts';
-import { SETTLED } from '../../../src/table/row.ts';
+import { DAMPING_MS, SETTLED } from '../../../src/table/row.ts';
 import type { Write } from '../../../src/table/write.ts';
 import { NINE } from '../../support/builders.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
@@ -169,6 +169,18 @@ describe('on the leader', () => {
     expect(reasons.filter((reason) => reason === 'Refresh')).toHaveLength(10);
   });
 
+  test('a key of little slack does not starve behind those of more', async () => {
+    for (let i = 0; i < 20; i += 1) wish(`slow-${i}`, { ttlMs: 3_600_000, intervalMs: 10_000 });
+    wish('quick', { ttlMs: 3_000, intervalMs: 1_000 });
+    acknowledge(take());
+    // The slow ones fall due, and what is urgent fills every batch.
+    await clock.advance(11_000);
+    const slow = () => take(0);
+    slow();
+    for (let i = 0; i < 50; i += 1) wish(`new-${i}`);
+    expect(podsOf(take(20))).toContain('quick Refresh');
+  });
+
   test('a foreign key is looked at again each interval', async () => {
     wish('a');
     const [write] = take();
@@ -196,6 +208,115 @@ describe('on the leader', () => {
     expect(table.take(10, () => false).writes).toEqual([]);
     await clock.advance(10_500);
     expect(podsOf(take())).toEqual(['a Refresh']);
+  });
+});
+
+describe('a pod that flaps', () => {
+  beforeEach(lead);
+
+  /** `1,500 NotReady`, by the time since the start, for what `step` does each 100 ms. */
+  const writesWhile = async (ms: number, step: (passedMs: number) => void) => {
+    const written: { readonly atMs: number; readonly line: string }[] = [];
+    for (let passed = 0; passed < ms; passed += 100) {
+      step(passed);
+      const writes = take();
+      for (const line of podsOf(writes)) written.push({ atMs: passed, line });
+      acknowledge(writes);
+      await clock.advance(100);
+    }
+    return written;
+  };
+  const flip = (passedMs: number, options: WishOptions = {}) =>
+    wish('a', { ...options, ...(passedMs % 200 === 0 ? { state: away() } : {}) });
+
+  test.each([
+    'MarkUnhealthy',
+    'Remove',
+  ] as const)('has its key changed twice at once, then once in two seconds (%s)', async (whenNotReady) => {
+    wish('a', { whenNotReady });
+    acknowledge(take());
+    await clock.advance(5_000);
+    const written = await writesWhile(20_000, (passed) => flip(passed, { whenNotReady }));
+    const changes = written.filter(({ line }) => line !== 'a Refresh');
+    expect(changes.slice(0, 2).map(({ atMs }) => atMs)).toEqual([0, 100]);
+    expect(changes.length).toBeGreaterThanOrEqual(9);
+    for (const [index, { atMs }] of changes.slice(1).entries()) expect(atMs).toBeGreaterThanOrEqual(index * DAMPING_MS);
+  });
+
+  test('once is told at once, both ways', async () => {
+    wish('a');
+    acknowledge(take());
+    await clock.advance(DAMPING_MS);
+    const written = await writesWhile(1_000, (passed) => {
+      if (passed === 300) wish('a', { state: away() });
+      if (passed === 600) wish('a');
+    });
+    expect(written).toEqual([
+      { atMs: 300, line: 'a NotReady' },
+      { atMs: 600, line: 'a Registered' },
+    ]);
+  });
+
+  test('and then comes to rest: the latest state is written when the two seconds are over, no later', async () => {
+    wish('a');
+    acknowledge(take());
+    const written = await writesWhile(2_500, (passed) => {
+      if (passed === 300) wish('a', { state: away() });
+      if (passed === 600) wish('a');
+      if (passed === 900) wish('a', { state: away() });
+      if (passed === 1_200) wish('a');
+    });
+    expect(written).toEqual([
+      { atMs: 300, line: 'a NotReady' },
+      { atMs: 2_000, line: 'a Registered' },
+    ]);
+  });
+
+  test('and is as it was when the two seconds are over is not written', async () => {
+    wish('a');
+    acknowledge(take());
+    const written = await writesWhile(2_500, (passed) => {
+      if (passed === 300) wish('a', { version: '2.0.0' });
+      if (passed === 600) wish('a', { version: '2.0.0', state: away() });
+      if (passed === 900) wish('a', { version: '2.0.0' });
+    });
+    expect(written.filter(({ line }) => line !== 'a Refresh')).toEqual([{ atMs: 300, line: 'a SpecChange' }]);
+    expect(table.idle).toBe(true);
+  });
+
+  test('is not idle while a change is held back', () => {
+    wish('a');
+    acknowledge(take());
+    wish('a', { version: '2.0.0' });
+    acknowledge(take());
+    wish('a', { version: '3.0.0' });
+    expect(take()).toEqual([]);
+    expect(table.idle).toBe(false);
+  });
+
+  test('and goes has its farewell at once; so has its key for the pod that follows', async () => {
+    for (const version of ['1.0.0', '2.0.0']) {
+      wish('a', { instanceIdMode: 'PodName', version });
+      acknowledge(take());
+    }
+    wish('a', { instanceIdMode: 'PodName', state: away('Terminating') });
+    const farewell = take();
+    expect(podsOf(farewell)).toEqual(['a Terminating']);
+    acknowledge(farewell);
+    const next = aWish({ podName: 'a', instanceIdMode: 'PodName' });
+    table.setWishes(pod('a'), 'new-uid', [{ ...next, pod: { ...next.pod, uid: 'new-uid' } }]);
+    expect(podsOf(take())).toEqual(['a Registered']);
+  });
+
+  test('a key that somebody removed is written at once, whenever it was written before', () => {
+    wish('a');
+    acknowledge(take());
+    wish('a', { version: '2.0.0' });
+    const [write] = take();
+    if (write === undefined) throw new Error('nothing was taken');
+    acknowledge([write]);
+    table.observe(write.row, { kind: 'none', revision: 5 });
+    expect(podsOf(take())).toEqual(['a Registered']);
   });
 });
 
