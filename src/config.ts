@@ -208,6 +208,20 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
       quotaInstances: quota(1_000_000).describe('Most instances per namespace; the oldest count'),
       quotaServices: quota(1_000_000).describe('Most service names per namespace; the oldest count'),
       quotaBytes: quota(1_000_000_000).describe('Most bytes of values per namespace; the oldest instances count'),
+      maxWritesPerSecond: z
+        .preprocess(
+          digits,
+          z
+            .number('must be a whole number')
+            .int('must be a whole number')
+            .min(0, 'must be 0, or 10 to 1000000')
+            .max(1_000_000, 'must be 0, or 10 to 1000000')
+            .refine((most) => most === 0 || most >= 10, 'must be 0, or 10 to 1000000'),
+        )
+        .default(0)
+        .describe(
+          'Most messages that the leader writes to the registry in any second, the lock included (not so what replicas say of themselves each 2 s); 0: no limit, else 10 or more. Where the refreshes of all keys are more, all intervals are stretched by one factor, and TTLs grow with them to three intervals',
+        ),
       maxHold: seconds(0, MAX_HOLD_SECONDS_MAX)
         .default(300)
         .describe(

@@ -48,6 +48,7 @@ import type { WriterObserver } from './writer/context.ts';
 import type { OrphanSettings } from './writer/orphan.ts';
 import type { Registry } from './writer/registry.ts';
 import { Visibility } from './writer/visibility.ts';
+import { WriteBudget } from './writer/write-budget.ts';
 import { type Voice, Writer } from './writer/writer.ts';
 
 const WATCH_FRESHNESS_EVERY_MS = 1_000;
@@ -91,6 +92,8 @@ export type OperatorSettings = {
   readonly defaults: Defaults;
   readonly nameClaims: NameClaimMode;
   readonly quotas: Quotas;
+  /** Absent: no limit. */
+  readonly maxWritesPerSecond?: number;
   readonly readinessGates?: ReadinessGatesSettings;
   /** Of the Lease that shows who leads; absent: none is written. */
   readonly leaseNamespace?: string;
@@ -140,10 +143,15 @@ export class Operator {
     this.#claims = new Claims(ports.views, settings.nameClaims, settings.quotas.services);
     this.#quotas = new InstanceQuotas(settings.quotas);
     this.#reporter = new Reporter(ports.views, ports.events, () => this.voice !== 'silent');
-    this.table = new InstanceTable(clock, {
-      onUrgent: () => this.writer.wake(),
-      onReport: (registration) => this.#registrations.add(registration),
-    });
+    this.table = new InstanceTable(
+      clock,
+      {
+        onUrgent: () => this.writer.wake(),
+        onReport: (registration) => this.#registrations.add(registration),
+        onStretch: (factor) => this.#noteStretch(factor),
+      },
+      settings.maxWritesPerSecond,
+    );
     weighByKeys(ports.views, this.table);
     this.#visibility = new Visibility(ports.registry, clock, (tookMs) => observer.visible(tookMs));
     this.#outage = new Outage({
@@ -163,6 +171,7 @@ export class Operator {
         replicaId: settings.replicaId,
         offset: settings.offset,
         version: VERSION,
+        budget: new WriteBudget(clock, settings.maxWritesPerSecond),
         knowledge: () => (this.#warm ? 'complete' : this.#listed ? 'gathering' : 'none'),
         viewAgeMs: () => this.#outage.viewAgeMs,
         fresh: () => this.#listed && this.viewFresh,
@@ -211,6 +220,7 @@ export class Operator {
       registry: () => this.writer.health(),
       viewFresh: () => this.viewFresh && this.#caughtUp,
       outage: () => !this.viewFresh,
+      stretch: () => this.table.stretch,
       holding: () => this.held > 0,
       voice: () => this.voice,
       busy: () => this.#registrations.reading().depth > STATUS_BACKLOG,
@@ -430,6 +440,13 @@ export class Operator {
       const owned = looseKeyOf(this.#ports.views, pod);
       if (owned !== undefined) this.#owned.add(owned);
     }
+  }
+
+  #noteStretch(factor: number): void {
+    const { maxWritesPerSecond } = this.#settings;
+    const fields = { factor: Math.round(factor * 100) / 100, keys: this.table.size, maxWritesPerSecond };
+    this.#ports.log.warn(fields, factor > 1 ? 'the write budget stretches all intervals' : 'no interval is stretched');
+    this.#reconcileReports();
   }
 
   /** The registry's health, the view's freshness or who speaks changed: every status may read differently. */

@@ -9,6 +9,7 @@ import { createNatsRegistry } from '../../src/nats/registry.ts';
 import { InstanceTable } from '../../src/table/instance-table.ts';
 import { Metrics } from '../../src/telemetry/metrics.ts';
 import type { Registry } from '../../src/writer/registry.ts';
+import { WriteBudget } from '../../src/writer/write-budget.ts';
 import { Writer } from '../../src/writer/writer.ts';
 import { waitFor } from '../control-plane/wait.ts';
 import { answerQuestions, trusted } from '../control-plane/worker-process.ts';
@@ -108,6 +109,7 @@ async function start({ url, bucket }: { url: string; bucket: string }): Promise<
       replicaId: `bench-${process.pid}`,
       offset,
       version: '0.0.0',
+      budget: new WriteBudget(systemClock, undefined),
       knowledge: () => 'complete',
       viewAgeMs: () => 0,
       fresh: () => true,

@@ -90,6 +90,7 @@ export const operatorSettingsOf = (
     nameClaims: nameClaimsOf(config),
     quotas: quotasOf(config),
     ...(leaseNamespace === undefined ? {} : { leaseNamespace }),
+    ...(config.maxWritesPerSecond === 0 ? {} : { maxWritesPerSecond: config.maxWritesPerSecond }),
     ...(config.readinessGates
       ? {
           readinessGates: {

@@ -143,6 +143,7 @@ const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof 
     gatesWaiting: () => operator.gatesWaiting,
     probesJudged: () => operator.probesJudged,
     holder: () => operator.writer.holder,
+    stretch: () => operator.table.stretch,
     queues: () => operator.queues(),
   });
 };

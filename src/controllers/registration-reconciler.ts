@@ -47,6 +47,8 @@ export type RegistrationReconcilerContext = {
   readonly viewFresh: () => boolean;
   /** The API server cannot be heard: keys are kept up by their `apiOutage`. */
   readonly outage: () => boolean;
+  /** By what factor the write budget stretches all intervals. */
+  readonly stretch: () => number;
   /** The brake holds something. */
   readonly holding: () => boolean;
   readonly voice: () => Voice;
@@ -137,7 +139,7 @@ export class RegistrationReconciler {
   }
 
   #summarise(registration: RegistrationView, reports: readonly InstanceReport[]): RegistrationStatus {
-    const { bucket, registry, viewFresh, outage, holding, clock, claims, quotas } = this.#context;
+    const { bucket, registry, viewFresh, outage, holding, stretch, clock, claims, quotas } = this.#context;
     const { namespace, serviceName } = registration;
     return summarise({
       registration,
@@ -150,6 +152,7 @@ export class RegistrationReconciler {
       viewFresh: viewFresh(),
       holding: holding(),
       outage: outage(),
+      stretch: stretch(),
       wallMs: clock.wallMs(),
     });
   }

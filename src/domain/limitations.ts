@@ -4,9 +4,13 @@ import { CONDITION_REASONS } from './crd-status-schema.ts';
 
 export type LimitationReason = (typeof CONDITION_REASONS)['Degraded']['True'][number];
 
+type Seconds = { readonly ttlSeconds: number; readonly refreshIntervalSeconds: number };
+
 export type Circumstances = {
-  /** The settings in force, before the bucket shortens them; undefined while the spec is invalid. */
-  readonly agreed: { readonly ttlSeconds: number; readonly refreshIntervalSeconds: number } | undefined;
+  /** As the settings say; undefined while the spec is invalid. */
+  readonly agreed?: Seconds | undefined;
+  /** As stretched by the write budget, before the bucket shortens it. */
+  readonly paced?: Seconds | undefined;
   /** Of the bucket; 0: none. */
   readonly maxAgeSeconds: number;
   /** The brake holds something. */
@@ -38,17 +42,27 @@ const SENTENCES: Readonly<Record<LimitationReason, (circumstances: Circumstances
       : holding
         ? 'So much is missing from what the API server shows that it is kept until a second look confirms it.'
         : undefined,
-  TtlShortenedByBucket: ({ agreed, maxAgeSeconds }) =>
-    agreed !== undefined && maxAgeSeconds > 0 && maxAgeSeconds < agreed.ttlSeconds
-      ? `The bucket's max_age of ${maxAgeSeconds} s is shorter than the TTL of ${agreed.ttlSeconds} s.`
+  BudgetStretched: ({ agreed, paced }) => {
+    if (agreed === undefined || paced === undefined) return undefined;
+    if (agreed.refreshIntervalSeconds === paced.refreshIntervalSeconds) return undefined;
+    const interval = `each ${paced.refreshIntervalSeconds} s instead of ${agreed.refreshIntervalSeconds} s`;
+    const ttl =
+      agreed.ttlSeconds === paced.ttlSeconds
+        ? ''
+        : ` and live for ${paced.ttlSeconds} s instead of ${agreed.ttlSeconds} s`;
+    return `The keys of all services are more than --max-writes-per-second allows to refresh in time: these are refreshed ${interval}${ttl}.`;
+  },
+  TtlShortenedByBucket: ({ paced, maxAgeSeconds }) =>
+    paced !== undefined && maxAgeSeconds > 0 && maxAgeSeconds < paced.ttlSeconds
+      ? `The bucket's max_age of ${maxAgeSeconds} s is shorter than the TTL of ${paced.ttlSeconds} s.`
       : undefined,
-  RefreshSlowerThanReaders: ({ agreed }) =>
-    agreed !== undefined && agreed.refreshIntervalSeconds > READERS_PATIENCE_SECONDS
-      ? `Some readers hide entries older than 35 s; this one is refreshed each ${agreed.refreshIntervalSeconds} s.`
+  RefreshSlowerThanReaders: ({ paced }) =>
+    paced !== undefined && paced.refreshIntervalSeconds > READERS_PATIENCE_SECONDS
+      ? `Some readers hide entries older than 35 s; this one is refreshed each ${paced.refreshIntervalSeconds} s.`
       : undefined,
-  TtlShorterThanHandover: ({ agreed }) =>
-    agreed !== undefined && agreed.ttlSeconds < HANDOVER_TTL_SECONDS
-      ? `A TTL of ${agreed.ttlSeconds} s can end before another replica takes over from one that died.`
+  TtlShorterThanHandover: ({ paced }) =>
+    paced !== undefined && paced.ttlSeconds < HANDOVER_TTL_SECONDS
+      ? `A TTL of ${paced.ttlSeconds} s can end before another replica takes over from one that died.`
       : undefined,
   VersionNormalised: ({ versionNotes }) => {
     const notes = [...new Set(versionNotes)].sort();

@@ -8,9 +8,10 @@ import {
   type RegistrationStatus,
 } from './crd-status-schema.ts';
 import type { Wish } from './instance.ts';
-import { limitationsOf } from './limitations.ts';
+import { type Circumstances, limitationsOf } from './limitations.ts';
 import type { Claim } from './name-claims.ts';
 import { isKeyLayout } from './names.ts';
+import { paceOf } from './pace.ts';
 import { asList, asObject } from './raw.ts';
 import type { RegistrationView } from './service-registration.ts';
 import type { Settings } from './settings.ts';
@@ -85,6 +86,8 @@ export type SummaryInput = {
   readonly holding?: boolean;
   /** The API server cannot be heard. */
   readonly outage?: boolean;
+  /** By what factor the write budget stretches all intervals; absent: not at all. */
+  readonly stretch?: number;
   readonly wallMs: number;
 };
 
@@ -112,12 +115,14 @@ export const summarise = (input: SummaryInput): RegistrationStatus => {
   const stored = asObject(registration.status);
   const { settings } = registration;
   const agreed = settings.kind === 'valid' ? effectiveOf(settings.value, reports) : storedEffective(stored);
-  const effective = agreed === undefined ? undefined : withMaxAge(agreed, input.registry.maxAgeSeconds);
+  // What is stored was stretched when it was stored.
+  const paced = agreed === undefined || settings.kind === 'invalid' ? agreed : stretched(agreed, input.stretch ?? 1);
+  const effective = paced === undefined ? undefined : withMaxAge(paced, input.registry.maxAgeSeconds);
   const counts = countsOf(reports);
   const findings = {
     Ready: readyFinding(input, counts),
     Conflict: conflictFinding(reports),
-    Degraded: degradedFinding(input, settings.kind === 'valid' ? agreed : undefined),
+    Degraded: degradedFinding(input, settings.kind === 'valid' ? { agreed, paced } : {}),
   };
   return {
     observedGeneration: registration.generation,
@@ -185,6 +190,13 @@ const sameInForce = (a: InForce, b: InForce): boolean =>
   a.keyLayout === b.keyLayout &&
   a.whenNotReady === b.whenNotReady &&
   a.content.stickyActiveGroup === b.content.stickyActiveGroup;
+
+/** What the write budget makes of it. */
+const stretched = (agreed: Effective, stretch: number): Effective => {
+  const { ttlSeconds, refreshIntervalSeconds } = agreed;
+  const pace = paceOf({ ttlMs: ttlSeconds * 1_000, intervalMs: refreshIntervalSeconds * 1_000 }, stretch);
+  return { ...agreed, ttlSeconds: pace.ttlMs / 1_000, refreshIntervalSeconds: pace.intervalMs / 1_000 };
+};
 
 /** What the bucket leaves of it. */
 const withMaxAge = (agreed: Effective, maxAgeSeconds: number): Effective =>
@@ -319,10 +331,10 @@ export const conflictSentence = ({ pod, key, heldBy, reason }: InstanceReport): 
 
 const degradedFinding = (
   { reports, registry, holding = false, outage = false }: SummaryInput,
-  agreed: Effective | undefined,
+  pace: Pick<Circumstances, 'agreed' | 'paced'>,
 ): Finding<'Degraded'> => {
   const found = limitationsOf({
-    agreed,
+    ...pace,
     maxAgeSeconds: registry.maxAgeSeconds,
     holding,
     outage,

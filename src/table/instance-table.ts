@@ -37,6 +37,7 @@ import {
 import { keyIn, RowIndex } from './row-index.ts';
 import { fractionOf, nextRefreshMs } from './spread.ts';
 import { groupOf, StickyGroups } from './sticky-groups.ts';
+import { Stretch } from './stretch.ts';
 import { NO_TEXT, textOf, type Write, writeOf } from './write.ts';
 
 export type Taken = { readonly writes: readonly Write[]; readonly reads: readonly Row[] };
@@ -46,6 +47,8 @@ export type TableListener = {
   onUrgent(): void;
   /** What people are told about this registration's instances changed. */
   onReport(registration: ObjectKey): void;
+  /** All intervals are stretched by another factor than before. */
+  onStretch?(factor: number): void;
 };
 
 export class InstanceTable {
@@ -60,15 +63,18 @@ export class InstanceTable {
   readonly #refusals = new Refusals();
   readonly #losses = new Losses();
   readonly #departed = new Departed();
+  readonly #stretch: Stretch;
   #leading = false;
   /** Rows whose key is seen to be ours. */
   #ours = 0;
 
-  constructor(clock: Clock, listener: TableListener) {
+  /** @param maxWritesPerSecond absent: no limit */
+  constructor(clock: Clock, listener: TableListener, maxWritesPerSecond?: number) {
     this.#clock = clock;
     this.#listener = listener;
     this.#lanes = new Lanes(clock.monotonicMs(), () => listener.onUrgent());
     this.#groups = new StickyGroups(clock, this.#refusals, () => listener.onUrgent());
+    this.#stretch = new Stretch(maxWritesPerSecond);
   }
 
   // ---- desired half: the reconcilers' ----
@@ -181,6 +187,7 @@ export class InstanceTable {
    * the order of `oldestFirst`. In slices; rows that come while it pauses are asked about like all others.
    */
   async lead(observed: (row: Row) => Observed, pause: Pause, oldestFirst: Iterable<InstanceKey> = []): Promise<void> {
+    this.#adjustStretch();
     // Not `inSlices`: between the last row and the beginning nothing may come.
     let asked = 0;
     for (const row of this.#index.all()) {
@@ -233,12 +240,14 @@ export class InstanceTable {
    */
   take(limit: number, mayKeep: (row: Row) => boolean): Taken {
     const nowMs = this.#clock.monotonicMs();
+    this.#adjustStretch();
     this.#elect(nowMs);
     this.#lanes.advance(nowMs, (row) => this.#schedule(row, nowMs));
     const reads = this.#lanes.takeReads(limit);
     for (const row of reads) row.inFlight = true;
     const most = this.#roomFor(limit);
-    const due = this.#lanes.takeWrites(most, nowMs, mayKeep, (row) => this.#schedule(row, nowMs));
+    const share = this.#stretch.isLimited ? STARVING_SHARE_OF_BUDGET : STARVING_SHARE;
+    const due = this.#lanes.takeWrites(most, share, nowMs, mayKeep, (row) => this.#schedule(row, nowMs));
     return {
       writes: this.#takeOff(
         joinHandOvers(due, most, nowMs, this.#groups, { mayKeep, refusals: this.#refusals }),
@@ -252,6 +261,11 @@ export class InstanceTable {
   /** How many rows wait to be written now; of those whose time has come since `take` last looked nothing is said. */
   get waiting(): { readonly urgent: number; readonly refresh: number } {
     return this.#lanes.waiting;
+  }
+
+  /** By what factor the write budget stretches all intervals; 1: not at all. */
+  get stretch(): number {
+    return this.#stretch.factor;
   }
 
   /** At most `limit` urgent writes and nothing else, for a last batch. */
@@ -308,7 +322,7 @@ export class InstanceTable {
   written(write: Write, revision: Revision, heartbeatMs: number, nowMs = this.#clock.monotonicMs()): void {
     const { row } = write;
     const released = this.#refusals.release(row, nowMs);
-    row.refreshDueMs = nextRefreshMs(nowMs, row.wish.intervalMs, TICK_MS, row.fraction);
+    row.refreshDueMs = nextRefreshMs(nowMs, this.#stretch.pace(row.wish).intervalMs, TICK_MS, row.fraction);
     if (write.wish.state.kind === row.wish.state.kind) row.wishedAtMs = SETTLED;
     if (write.reason !== 'Refresh') row.dampedUntilMs = dampedAfter(row, nowMs);
     this.#settle(
@@ -322,7 +336,8 @@ export class InstanceTable {
             active: write.active,
             podUid: write.wish.pod.uid,
             text: write.text,
-            ttlMs: write.wish.ttlMs,
+            ttlMs: write.ttlMs,
+            ...(write.ttlMs === write.wish.ttlMs ? {} : { agreedTtlMs: write.wish.ttlMs }),
             writtenAtMs: nowMs,
             heartbeatMs,
           },
@@ -468,10 +483,18 @@ export class InstanceTable {
     // A write may be acknowledged after its row has left.
     if (isOurs !== (row.observed.kind === 'ours') && this.#index.has(row)) this.#ours += isOurs ? 1 : -1;
     const termBefore = heldTerm(row);
-    row.observed = observed;
+    row.observed = this.#withAgreed(row, observed);
     if (observed.kind === 'ours') row.heartbeatMs = Math.max(row.heartbeatMs, observed.heartbeatMs);
     if (heldTerm(row) !== termBefore) row.text = textOf(row);
     if (this.#index.has(row)) this.#groups.note(row);
+  }
+
+  /** Of a key that was read back nothing says what its TTL was stretched from: as long as it is the one in force, from that. */
+  #withAgreed({ wish }: Row, observed: Observed): Observed {
+    if (observed.kind !== 'ours' || observed.agreedTtlMs !== undefined || observed.ttlMs === wish.ttlMs)
+      return observed;
+    const isInForce = observed.ttlMs === this.#stretch.pace(wish).ttlMs;
+    return isInForce ? { ...observed, agreedTtlMs: wish.ttlMs } : observed;
   }
 
   /** `contest`: a younger pod's key that is not written yet may be taken over. */
@@ -549,6 +572,7 @@ export class InstanceTable {
     row.text = textOf(row);
     this.#index.add(row);
     this.#groups.note(row);
+    this.#stretch.note(row);
     if (observed.kind === 'ours') this.#ours += 1;
     this.#schedule(row);
     this.#noteReport(row);
@@ -574,7 +598,8 @@ export class InstanceTable {
     const nowMs = this.#clock.monotonicMs();
     if (told.state.kind !== wish.state.kind) row.wishedAtMs = nowMs;
     if (wish.intervalMs < told.intervalMs) {
-      row.refreshDueMs = Math.min(row.refreshDueMs, nextRefreshMs(nowMs, wish.intervalMs, TICK_MS, row.fraction));
+      const { intervalMs } = this.#stretch.pace(wish);
+      row.refreshDueMs = Math.min(row.refreshDueMs, nextRefreshMs(nowMs, intervalMs, TICK_MS, row.fraction));
     }
     row.wish = wish;
     row.farewell = false;
@@ -585,6 +610,7 @@ export class InstanceTable {
       row.group = group;
       row.role = group === undefined ? 'ACTIVE' : 'STANDBY';
     }
+    this.#stretch.note(row);
     const text = textOf(row);
     if (!sameText(text, row.text)) {
       row.text = text;
@@ -610,6 +636,7 @@ export class InstanceTable {
     row.text = textOf(row);
     this.#refusals.retry(row);
     this.#groups.note(row);
+    this.#stretch.note(row);
     this.#listener.onReport(wish.registration);
     this.#schedule(row);
   }
@@ -621,6 +648,7 @@ export class InstanceTable {
     for (const row of rows) {
       if (row.tenure !== 'retiring') continue;
       row.tenure = 'retired';
+      this.#stretch.note(row);
       this.#schedule(row);
     }
   }
@@ -660,6 +688,10 @@ export class InstanceTable {
     return untilMs === undefined ? step : { kind: 'wait', untilMs };
   }
 
+  #adjustStretch(): void {
+    if (this.#stretch.adjust()) this.#listener.onStretch?.(this.#stretch.factor);
+  }
+
   /** Whose role changed by what happened since is written as such. */
   #elect(nowMs: number): void {
     if (!this.#leading) return;
@@ -685,7 +717,7 @@ export class InstanceTable {
     for (const { row } of writes) this.#lanes.remove(row);
     const complete = inOrder(this.#withBesides(writes, nowMs, mayKeep));
     for (const { row } of complete) row.inFlight = true;
-    return complete.map(writeOf);
+    return complete.map((write) => writeOf(write, this.#stretch.pace(write.row.wish).ttlMs));
   }
 
   #noteReport(row: Row, nowMs = this.#clock.monotonicMs()): void {
@@ -743,12 +775,17 @@ export class InstanceTable {
     this.#refusals.forget(row);
     this.#losses.forget(row);
     this.#groups.note(row, false);
+    this.#stretch.note(row, false);
     if (!this.#index.has(row)) return;
     if (row.observed.kind === 'ours') this.#ours -= 1;
     this.#index.remove(row);
   }
 }
 
+/** What refreshes that starve get of a batch, whatever is urgent. */
+const STARVING_SHARE = 0.5;
+/** Within a budget that is more than all refreshes together need, so that none lapses for want of writes. */
+const STARVING_SHARE_OF_BUDGET = 0.875;
 /** A hand-over that what stands in its way keeps from being written is thought of again so soon. */
 const HINDERED_MS = 1_000;
 const NOTHING: Observed = { kind: 'none', revision: 0 };

@@ -99,12 +99,20 @@ export class Lanes {
   }
 
   /**
-   * At most `limit` writes: urgent ones first, but starving refreshes get half. `mayKeep` false puts off the write of
+   * At most `limit` writes: urgent ones first, but starving refreshes get their share. `mayKeep` false puts off the write of
    * a Ready pod's key; a row that wants something else by now is given to `replace`.
    */
-  takeWrites(limit: number, nowMs: number, mayKeep: (row: Row) => boolean, replace: (row: Row) => void): DueWrite[] {
+  takeWrites(
+    limit: number,
+    starvingShare: number,
+    nowMs: number,
+    mayKeep: (row: Row) => boolean,
+    replace: (row: Row) => void,
+  ): DueWrite[] {
     const writes: DueWrite[] = [];
-    const reserved = this.#refresh.isStarving(nowMs) ? Math.min(Math.ceil(limit / 2), this.#refresh.size) : 0;
+    const reserved = this.#refresh.isStarving(nowMs)
+      ? Math.min(Math.ceil(limit * starvingShare), this.#refresh.size)
+      : 0;
     this.#take(this.#urgent, limit - reserved, nowMs, writes, mayKeep, replace);
     this.#take(this.#refresh, limit, nowMs, writes, mayKeep, replace);
     return writes;

@@ -4,7 +4,7 @@
 import { LinkedList } from './linked-list.ts';
 import type { Row } from './row.ts';
 
-/** A refresh this late, as a share of its slack, starves. Slacks of a line differ by less than two, so none waits for half of its own. */
+/** Late by this share of its slack a refresh starves. Slacks of a line differ by less than two, so none is late by half. */
 const STARVING_SHARE = 0.25;
 
 export class RefreshLane {

@@ -29,6 +29,8 @@ export type Observed =
       /** The value around the heartbeat as written, to notice changed content; undefined when it was read back. */
       readonly text: EncodedInstance | undefined;
       readonly ttlMs: number;
+      /** What the wish asked for when that TTL was given, where it was stretched; absent: just that. */
+      readonly agreedTtlMs?: number;
       /** Monotonic ms when the server was last known not to have stored it later: its TTL counts from here. */
       readonly writtenAtMs: number;
       /** Wall ms printed in `lastHeartbeat`. */
@@ -184,7 +186,8 @@ const liveStep = (row: Row, observed: Exclude<Observed, { kind: 'unknown' }>, no
       if (observed.status !== row.role || promotes(row)) {
         return { kind: 'write', reason: 'RoleChange', lane: 'urgent' };
       }
-      if (changed || observed.ttlMs !== wish.ttlMs) return { kind: 'write', reason: 'SpecChange', lane: 'urgent' };
+      if (changed || (observed.agreedTtlMs ?? observed.ttlMs) !== wish.ttlMs)
+        return { kind: 'write', reason: 'SpecChange', lane: 'urgent' };
       return refreshDueMs <= nowMs
         ? { kind: 'write', reason: 'Refresh', lane: 'refresh' }
         : { kind: 'wait', untilMs: refreshDueMs };

@@ -15,6 +15,7 @@ export type Write = {
   readonly reason: WriteReason;
   /** What the row wanted when it was taken; it may want something else by the time the batch is acknowledged. */
   readonly wish: Wish;
+  readonly ttlMs: number;
   readonly text: EncodedInstance;
   readonly status: InstanceStatus;
   /** The key says ACTIVE for a sticky group by this write. */
@@ -26,8 +27,8 @@ export type Write = {
   readonly expectedRevision: Revision;
 };
 
-/** What the row wants now, as a write under way. */
-export const writeOf = ({ row, step, handOver }: JoinedWrite): Write => {
+/** What the row wants now, as a write under way; `liveTtlMs`: of a key that is going to be refreshed. */
+export const writeOf = ({ row, step, handOver }: JoinedWrite, liveTtlMs: number): Write => {
   const { group, wish, text } = row;
   const status = statusOf(row);
   const isActive = group !== undefined && status === 'ACTIVE' && step.kind === 'write';
@@ -36,6 +37,7 @@ export const writeOf = ({ row, step, handOver }: JoinedWrite): Write => {
     operation: step.kind === 'purge' ? 'PURGE' : 'PUT',
     reason: step.reason,
     wish,
+    ttlMs: wish.state.kind === 'live' ? liveTtlMs : wish.ttlMs,
     text,
     status,
     active: isActive ? { group, uid: wish.pod.uid, term: heldTerm(row) } : undefined,

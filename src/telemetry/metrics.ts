@@ -27,6 +27,8 @@ export type Readings = {
   readonly probesJudged: () => number;
   /** The replica that holds the lock, as far as this one knows. */
   readonly holder: () => string | undefined;
+  /** By what factor the write budget stretches all intervals. */
+  readonly stretch: () => number;
   readonly queues: () => Readonly<Record<string, QueueReading>>;
 };
 
@@ -130,6 +132,12 @@ export class Metrics {
       'Pods that answered their last TCP probe with the API server in sight',
       [],
       (gauge) => gauge.set(readings.probesJudged()),
+    );
+    this.#gauge(
+      'rollcall_refresh_stretch',
+      'Factor by which --max-writes-per-second stretches all refresh intervals; 1: not at all',
+      [],
+      (gauge) => gauge.set(readings.stretch()),
     );
     this.#queueGauge('workqueue_depth', 'Keys that wait in a work queue', readings, ({ depth }) => depth);
     this.#queueGauge(

@@ -39,7 +39,7 @@ export const planKey = (taken: Write, context: PlanContext): KeyMessage => {
     message: {
       subject: subjectOf(context.bucket, row.key),
       expectedRevision: write.expectedRevision,
-      ttlSeconds: purge ? REMOVAL_MARKER_SECONDS : write.wish.ttlMs / 1_000,
+      ttlSeconds: purge ? REMOVAL_MARKER_SECONDS : write.ttlMs / 1_000,
       operation: write.operation,
       headerLines: instanceHeaders(context.operatorId, write.wish.pod, context.term, write.reason),
       body: purge ? NO_BODY : Buffer.from(write.text.head + heartbeat + write.text.tail),

@@ -86,11 +86,13 @@ const send = async (
   meanwhile: (() => void) | undefined,
 ): Promise<{ outcome: CommitOutcome; sentAtMs: number }> => {
   const sentAtMs = context.clock.monotonicMs();
+  const answered = context.budget.spend(1 + keys.length);
   const [outcome] = await Promise.all([
     context.registry.commit([lock, ...keys.map((key) => key.message)], UNSTOPPABLE),
     // Not before the last bytes are on their way.
     meanwhile && context.clock.yield().then(meanwhile),
   ]);
+  answered();
   context.observer.batch(outcome.kind, keys.length, context.clock.monotonicMs() - sentAtMs);
   return { outcome, sentAtMs };
 };

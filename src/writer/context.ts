@@ -9,6 +9,7 @@ import type { Write } from '../table/write.ts';
 import type { Findings } from './audit.ts';
 import type { OrphanSettings } from './orphan.ts';
 import type { CommitOutcome, Registry } from './registry.ts';
+import type { WriteBudget } from './write-budget.ts';
 
 /**
  * What this replica knows of the cluster. `none`: it has not been listed, so nobody can be said to be gone, nor be new.
@@ -29,6 +30,7 @@ export type WriterContext = {
   readonly offset: HeartbeatOffset;
   /** Of this program. */
   readonly version: string;
+  readonly budget: WriteBudget;
   readonly knowledge: () => Knowledge;
   /** For how long the views have not been proved right; Infinity: they never were. */
   readonly viewAgeMs: () => number;

@@ -217,7 +217,7 @@ export class Writer {
   }
 
   async #writeBatches(term: Term, signal: AbortSignal): Promise<string | undefined> {
-    const { table, clock, random, mayKeep, knowledge } = this.#context;
+    const { table, clock, random, mayKeep, knowledge, budget } = this.#context;
     let retryMs = RETRY_FLOOR_MS;
     // A full bucket may still take what replaces something: new keys wait, and do not hold up the refreshes.
     let createsFromMs = Number.NEGATIVE_INFINITY;
@@ -227,12 +227,14 @@ export class Writer {
       if (term.blind && knowledge() !== 'none') return 'the cluster has been listed';
       const nowMs = clock.monotonicMs();
       if (nowMs - term.renewedAtMs > FENCE_MS) return 'no batch was acknowledged for 4 s';
-      const { writes, reads, planned } = this.#takeAhead() ?? this.#take(mayWrite);
+      const room = Math.min(KEYS_PER_BATCH, budget.keys);
+      const { writes, reads, planned } = this.#takeAhead() ?? this.#take(room, mayWrite);
       if (reads.length > 0 || writes.length === 0) this.#settle();
       if (reads.length > 0) await this.#read(term, reads, signal);
       if (writes.length === 0 && nowMs - term.renewedAtMs < RENEW_EVERY_MS) {
         if (reads.length > 0) continue;
-        const dueMs = Math.min(table.nextTickMs(), term.renewedAtMs + RENEW_EVERY_MS);
+        const moreMs = room < KEYS_PER_BATCH ? nowMs + budget.moreInMs : Number.POSITIVE_INFINITY;
+        const dueMs = Math.min(table.nextTickMs(), term.renewedAtMs + RENEW_EVERY_MS, moreMs);
         await this.#bell.wait(Math.max(1, dueMs - nowMs), signal);
         continue;
       }
@@ -241,7 +243,7 @@ export class Writer {
         meanwhile: () => {
           this.#settle();
           // A full batch that waits already is made ready while the server works on this one.
-          if (table.waiting.refresh >= KEYS_PER_BATCH) this.#planAhead(term, mayWrite);
+          if (Math.min(table.waiting.refresh, budget.keys) >= KEYS_PER_BATCH) this.#planAhead(term, mayWrite);
         },
       });
       switch (result.kind) {
@@ -281,12 +283,12 @@ export class Writer {
     settle?.();
   }
 
-  #take(mayWrite: (row: Row) => boolean): Ahead {
-    return this.#context.table.take(KEYS_PER_BATCH, mayWrite);
+  #take(limit: number, mayWrite: (row: Row) => boolean): Ahead {
+    return this.#context.table.take(limit, mayWrite);
   }
 
   #planAhead(term: Term, mayWrite: (row: Row) => boolean): void {
-    const taken = this.#take(mayWrite);
+    const taken = this.#take(KEYS_PER_BATCH, mayWrite);
     // The term of a role is that of the batch before it, and who has it is only known when that is settled.
     if (taken.writes.some(({ handOver }) => handOver !== undefined)) return this.#drop(taken);
     this.#ahead = { ...taken, planned: planKeys(this.#context, term, taken.writes) };
@@ -362,11 +364,11 @@ export class Writer {
 
   /** A planned end: the lock goes with the last urgent writes, so that the next replica leads at once. */
   async #release(term: Term): Promise<void> {
-    const { table, registry, clock, bucket, operatorId, replicaId, log, observer } = this.#context;
+    const { table, registry, clock, bucket, operatorId, replicaId, log, observer, budget } = this.#context;
     if (clock.monotonicMs() - term.renewedAtMs > FENCE_MS) return;
     const subject = lockSubject(bucket, operatorId);
     const plan = planContext(this.#context, term);
-    let keys = table.takeUrgent(KEYS_PER_BATCH).map((write) => planKey(write, plan));
+    let keys = table.takeUrgent(Math.min(KEYS_PER_BATCH, budget.keys)).map((write) => planKey(write, plan));
     let lock = release(subject, term.lockRevision, replicaId, term.number);
     let outcome = await registry.commit([lock, ...keys.map((key) => key.message)], UNSTOPPABLE);
     if (outcome.kind === 'conflict' || (outcome.kind === 'rejected' && keys.length > 0)) {

@@ -23,6 +23,8 @@ export type OperatorProcessOptions = {
   readonly natsUrl: string;
   /** Further flags. */
   readonly args?: readonly string[];
+  /** Loaded before anything else, to play a fault in the process itself. */
+  readonly preload?: string;
   /** Start waits until the process serves (`livez`, the default), until it says that it is ready, or not at all. */
   readonly await?: 'livez' | 'readyz' | 'nothing';
 };
@@ -47,7 +49,7 @@ export class OperatorProcess {
   }
 
   static async start(options: OperatorProcessOptions): Promise<OperatorProcess> {
-    const { dir, name, kubeconfig, natsUrl, args = [], await: awaited = 'livez' } = options;
+    const { dir, name, kubeconfig, natsUrl, args = [], preload, await: awaited = 'livez' } = options;
     const metricsAddress = `127.0.0.1:${await freePort()}`;
     const healthAddress = `127.0.0.1:${await freePort()}`;
     const healthUrl = `http://${healthAddress}`;
@@ -62,7 +64,7 @@ export class OperatorProcess {
         `--health-addr=${healthAddress}`,
         ...args,
       ],
-      env: cleanEnvironment(),
+      env: cleanEnvironment(preload),
       logFile: join(dir, `${name}.log`),
       ...(awaited === 'nothing' ? {} : { ready: async () => (await probe(`${healthUrl}/${awaited}`)).status === 200 }),
     });
@@ -133,10 +135,13 @@ export const runRollcall = async (
  * Without what the test runner adds, and without settings of whoever runs the tests; with the heap that the shipped
  * manifest leaves: on a large machine Node would else collect so late that its memory says nothing.
  */
-const cleanEnvironment = (): NodeJS.ProcessEnv => {
+const cleanEnvironment = (preload?: string): NodeJS.ProcessEnv => {
   const dropped = /^(NODE_OPTIONS|NODE_ENV|VITEST.*|KUBECONFIG|KUBERNETES_.*|ROLLCALL_.*)$/;
   const kept = Object.entries(process.env).filter(([name]) => !dropped.test(name));
-  return { ...Object.fromEntries(kept), NODE_OPTIONS: `--max-old-space-size=${HEAP_MIB}` };
+  return {
+    ...Object.fromEntries(kept),
+    NODE_OPTIONS: `--max-old-space-size=${HEAP_MIB}${preload === undefined ? '' : ` --import=${preload}`}`,
+  };
 };
 
 const probe = async (url: string): Promise<ProbeAnswer> => {

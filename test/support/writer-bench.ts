@@ -5,6 +5,7 @@ import { InstanceTable } from '../../src/table/instance-table.ts';
 import type { Findings } from '../../src/writer/audit.ts';
 import type { WriterContext } from '../../src/writer/context.ts';
 import { lockSubject } from '../../src/writer/lock.ts';
+import { WriteBudget } from '../../src/writer/write-budget.ts';
 import { Writer } from '../../src/writer/writer.ts';
 import { FakeClock } from './fake-clock.ts';
 import { FakeRegistry } from './fake-registry.ts';
@@ -28,13 +29,11 @@ export class WriterBench {
   }
 
   /** A replica that has seen everything; `over` replaces what it thinks of that. */
-  replica(name: string, over: Partial<WriterContext> = {}) {
+  replica(name: string, over: Partial<WriterContext> = {}, maxWritesPerSecond?: number) {
     const { clock } = this;
     const registry = new FakeRegistry(this.stream, name);
-    const table: InstanceTable = new InstanceTable(clock, {
-      onUrgent: () => writer.wake(),
-      onReport: () => undefined,
-    });
+    const listener = { onUrgent: () => writer.wake(), onReport: () => undefined };
+    const table: InstanceTable = new InstanceTable(clock, listener, maxWritesPerSecond);
     const note = (fields: object, message: string) => void this.lines.push({ fields, message });
     const offset = parseOffset('Z');
     if (offset === undefined) throw new Error('no offset');
@@ -50,6 +49,7 @@ export class WriterBench {
         replicaId: name,
         offset,
         version: '0.0.0',
+        budget: new WriteBudget(clock, maxWritesPerSecond),
         knowledge: () => 'complete',
         viewAgeMs: () => 0,
         fresh: () => true,

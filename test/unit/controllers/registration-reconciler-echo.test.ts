@@ -56,6 +56,7 @@ test('a foreign status within the time of the echo is overwritten after it', asy
     registry: () => ({ kind: 'writable', maxAgeSeconds: 0 }),
     viewFresh: () => true,
     outage: () => false,
+    stretch: () => 1,
     holding: () => false,
     voice: () => 'leader',
     busy: () => false,

@@ -42,6 +42,27 @@ const anInput = (input: Partial<SummaryInput> = {}): SummaryInput => ({
 const conditionOf = (input: Partial<SummaryInput>, type: string) =>
   summarise(anInput(input)).conditions.find((condition) => condition.type === type);
 
+describe('a write budget that is too small for all keys', () => {
+  const stretched = (stretch: number, spec: Parameters<typeof aRegistration>[0] = {}) => {
+    const { effective, conditions } = summarise(anInput({ stretch, registration: aRegistration(spec) }));
+    return { effective, degraded: conditions.find(({ type }) => type === 'Degraded') };
+  };
+
+  test('is said, with what is in force: the interval, and the TTL where it has to grow', () => {
+    const { effective, degraded } = stretched(1.95);
+    expect(effective).toMatchObject({ ttlSeconds: 60, refreshIntervalSeconds: 20 });
+    expect(degraded).toMatchObject({ status: 'True', reason: 'BudgetStretched' });
+    expect(degraded?.message).toContain(
+      'these are refreshed each 20 s instead of 10 s and live for 60 s instead of 30 s.',
+    );
+  });
+
+  test('changes nothing as long as it is not', () => {
+    expect(stretched(1).effective).toMatchObject({ ttlSeconds: 30, refreshIntervalSeconds: 10 });
+    expect(stretched(1).degraded?.reason).toBe('AsExpected');
+  });
+});
+
 test('the whole of it', () => {
   expect(summarise(anInput({ registration: aRegistration({ generation: 3 }), reports: [aReport(), waiting] }))).toEqual(
     {

@@ -12,6 +12,7 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
     gatesWaiting: () => 2,
     probesJudged: () => 3,
     holder: () => 'a',
+    stretch: () => 1.21,
     queues: () => ({ pod: { depth: 2, workingSeconds: [1, 3] }, owned: { depth: 0, workingSeconds: [] } }),
   });
   metrics.lapsed(5);
@@ -51,6 +52,7 @@ test('what an audit found is told by the replica that leads, and by no other', a
     gatesWaiting: none,
     probesJudged: none,
     holder: () => undefined,
+    stretch: () => 1,
     queues: () => ({}),
   });
   metrics.audited({ compared: 9, ghosts: 1, missing: 0, drifted: 0, foreign: 0 });
