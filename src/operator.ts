@@ -221,6 +221,7 @@ export class Operator {
       viewFresh: () => this.viewFresh && this.#caughtUp,
       outage: () => !this.viewFresh,
       stretch: () => this.table.stretch,
+      clockSkewSeconds: () => this.writer.clockSkew.seconds,
       holding: () => this.held > 0,
       voice: () => this.voice,
       busy: () => this.#registrations.reading().depth > STATUS_BACKLOG,

@@ -143,6 +143,8 @@ const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof 
     gatesWaiting: () => operator.gatesWaiting,
     probesJudged: () => operator.probesJudged,
     holder: () => operator.writer.holder,
+    clockOffsetSeconds: () => operator.writer.clockSkew.offsetMs / 1_000,
+    bucketRoom: () => operator.writer.bucketRoom,
     stretch: () => operator.table.stretch,
     queues: () => operator.queues(),
   });

@@ -49,6 +49,8 @@ export type RegistrationReconcilerContext = {
   readonly outage: () => boolean;
   /** By what factor the write budget stretches all intervals. */
   readonly stretch: () => number;
+  /** The NATS server's clock minus ours, as far as it is worth telling. */
+  readonly clockSkewSeconds: () => number;
   /** The brake holds something. */
   readonly holding: () => boolean;
   readonly voice: () => Voice;
@@ -139,7 +141,8 @@ export class RegistrationReconciler {
   }
 
   #summarise(registration: RegistrationView, reports: readonly InstanceReport[]): RegistrationStatus {
-    const { bucket, registry, viewFresh, outage, holding, stretch, clock, claims, quotas } = this.#context;
+    const { bucket, registry, viewFresh, outage, holding, stretch, clockSkewSeconds, clock, claims, quotas } =
+      this.#context;
     const { namespace, serviceName } = registration;
     return summarise({
       registration,
@@ -153,6 +156,7 @@ export class RegistrationReconciler {
       holding: holding(),
       outage: outage(),
       stretch: stretch(),
+      clockSkewSeconds: clockSkewSeconds(),
       wallMs: clock.wallMs(),
     });
   }

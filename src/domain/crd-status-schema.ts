@@ -114,6 +114,7 @@ export const CONDITION_REASONS = {
   Degraded: {
     True: [
       'Holding',
+      'ClockSkew',
       'BudgetStretched',
       'TtlShortenedByBucket',
       'RefreshSlowerThanReaders',

@@ -17,6 +17,8 @@ export type Circumstances = {
   readonly holding: boolean;
   /** The API server cannot be heard. */
   readonly outage: boolean;
+  /** The NATS server's clock minus ours; 0: nothing worth telling. */
+  readonly clockSkewSeconds: number;
   /** What was made of versions that were not of the right form. */
   readonly versionNotes: readonly string[];
 };
@@ -42,6 +44,10 @@ const SENTENCES: Readonly<Record<LimitationReason, (circumstances: Circumstances
       : holding
         ? 'So much is missing from what the API server shows that it is kept until a second look confirms it.'
         : undefined,
+  ClockSkew: ({ clockSkewSeconds: seconds }) =>
+    seconds === 0
+      ? undefined
+      : `The NATS server's clock is ${Math.abs(seconds)} s ${seconds > 0 ? 'ahead of' : 'behind'} Rollcall's, by which heartbeats are dated: one of the two is wrong.`,
   BudgetStretched: ({ agreed, paced }) => {
     if (agreed === undefined || paced === undefined) return undefined;
     if (agreed.refreshIntervalSeconds === paced.refreshIntervalSeconds) return undefined;

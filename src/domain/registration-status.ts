@@ -88,6 +88,8 @@ export type SummaryInput = {
   readonly outage?: boolean;
   /** By what factor the write budget stretches all intervals; absent: not at all. */
   readonly stretch?: number;
+  /** The NATS server's clock minus ours; absent or 0: nothing worth telling. */
+  readonly clockSkewSeconds?: number;
   readonly wallMs: number;
 };
 
@@ -330,7 +332,7 @@ export const conflictSentence = ({ pod, key, heldBy, reason }: InstanceReport): 
 };
 
 const degradedFinding = (
-  { reports, registry, holding = false, outage = false }: SummaryInput,
+  { reports, registry, holding = false, outage = false, clockSkewSeconds = 0 }: SummaryInput,
   pace: Pick<Circumstances, 'agreed' | 'paced'>,
 ): Finding<'Degraded'> => {
   const found = limitationsOf({
@@ -338,6 +340,7 @@ const degradedFinding = (
     maxAgeSeconds: registry.maxAgeSeconds,
     holding,
     outage,
+    clockSkewSeconds,
     versionNotes: reports.flatMap(({ versionNote }) => versionNote ?? []),
   });
   const [worst] = found;

@@ -1,10 +1,12 @@
 // Whether the bucket will do, and making it so where the policy allows it: created when missing, completed by what can
 // only be added. Never deletes, purges, re-creates or switches anything off. Only what the server reads back counts.
 
+import type { Clock } from '../clock.ts';
 import type { BucketReport } from '../writer/registry.ts';
 import { RegistryError } from '../writer/registry.ts';
 import type { Connection } from './connection.ts';
 import { type ApiError, asJson, callApi, ErrCode, type Json, numberOf, textOf, textsOf } from './jetstream-api.ts';
+import { parseTime } from './stored-message.ts';
 
 /** `Create`: when missing, otherwise verify. `Upgrade`: also add what is missing. `Verify`: change nothing. */
 export type BucketPolicy = 'Create' | 'Upgrade' | 'Verify';
@@ -32,6 +34,8 @@ const SMALLEST_TTL_SECONDS = 6;
 const MARKER_TTL_SECONDS = 60;
 const DUPLICATE_WINDOW_SECONDS = 120;
 const CREATE_TIMEOUT_MS = 8_000;
+/** A clock is told to be off from 2 s on. */
+const ROUND_TRIP_MAX_MS = 500;
 const NS_PER_SECOND = 1_000_000_000;
 
 export function streamName(bucket: string): string {
@@ -62,10 +66,11 @@ export function versionProblem(version: string): string | undefined {
 export async function inspectBucket(
   connection: Connection,
   options: BucketOptions,
+  clock: Clock,
   signal: AbortSignal,
 ): Promise<BucketCheck> {
   try {
-    return await check(connection, options, signal);
+    return await check(connection, options, clock, signal);
   } catch (error) {
     if (!(error instanceof RegistryError)) throw error;
     const kind = error.kind === 'denied' ? 'denied' : 'unavailable';
@@ -73,7 +78,12 @@ export async function inspectBucket(
   }
 }
 
-async function check(connection: Connection, options: BucketOptions, signal: AbortSignal): Promise<BucketCheck> {
+async function check(
+  connection: Connection,
+  options: BucketOptions,
+  clock: Clock,
+  signal: AbortSignal,
+): Promise<BucketCheck> {
   const serverVersion = connection.serverInfo()?.version;
   if (serverVersion === undefined) {
     return withoutStream({ kind: 'unavailable', description: 'not connected to NATS' });
@@ -86,8 +96,12 @@ async function check(connection: Connection, options: BucketOptions, signal: Abo
   }
 
   const stream = streamName(options.bucket);
+  const askedMs = clock.monotonicMs();
   const found = await callApi(connection, `STREAM.INFO.${stream}`, undefined, signal);
-  if (found.error === undefined) return verify(connection, options, found.reply, serverVersion, signal);
+  if (found.error === undefined) {
+    const offset = clockOffset(found.reply, clock, clock.monotonicMs() - askedMs);
+    return withOffset(await verify(connection, options, found.reply, serverVersion, signal), offset);
+  }
   if (found.error.errCode !== ErrCode.streamNotFound) return withoutStream(serverProblem(found.error));
   if (options.bucketPolicy === 'Verify') {
     const description = `bucket ${options.bucket} does not exist: create it, or set --bucket-policy=Create`;
@@ -95,6 +109,16 @@ async function check(connection: Connection, options: BucketOptions, signal: Abo
   }
   return create(connection, options, serverVersion, signal);
 }
+
+/** The server's date is that of the middle of a round trip, to within half of it: of a slow one nothing is learnt. */
+function clockOffset(info: Json, clock: Clock, tookMs: number): { readonly clockOffsetMs?: number } {
+  const serverWallMs = parseTime(textOf(info['ts']));
+  if (serverWallMs === undefined || tookMs > ROUND_TRIP_MAX_MS) return {};
+  return { clockOffsetMs: Math.round(serverWallMs - (clock.wallMs() - tookMs / 2)) };
+}
+
+const withOffset = (checked: BucketCheck, offset: ReturnType<typeof clockOffset>): BucketCheck =>
+  checked.report.kind === 'usable' ? { ...checked, report: { ...checked.report, ...offset } } : checked;
 
 async function create(
   connection: Connection,

@@ -54,7 +54,7 @@ export function createNatsRegistry(options: NatsRegistryOptions): NatsRegistry {
   let verdict: BucketCheck | undefined;
 
   async function inspect(signal: AbortSignal): Promise<BucketReport> {
-    const checked = await inspectBucket(connection, options, signal);
+    const checked = await inspectBucket(connection, options, clock, signal);
     const { kind } = checked.report;
     if (kind === 'usable' || kind === 'unsupported') verdict = checked;
     else if (kind === 'missing') verdict = undefined;

@@ -29,6 +29,10 @@ export type Readings = {
   readonly holder: () => string | undefined;
   /** By what factor the write budget stretches all intervals. */
   readonly stretch: () => number;
+  /** The NATS server's clock minus ours. */
+  readonly clockOffsetSeconds: () => number;
+  /** Of the bucket; undefined: it has no limit, or was not seen. */
+  readonly bucketRoom: () => { readonly bytes: number; readonly maxBytes: number } | undefined;
   readonly queues: () => Readonly<Record<string, QueueReading>>;
 };
 
@@ -138,6 +142,18 @@ export class Metrics {
       'Factor by which --max-writes-per-second stretches all refresh intervals; 1: not at all',
       [],
       (gauge) => gauge.set(readings.stretch()),
+    );
+    this.#gauge(
+      'rollcall_clock_offset_seconds',
+      'Clock of the NATS server minus that of this replica, as last measured',
+      [],
+      (gauge) => gauge.set(readings.clockOffsetSeconds()),
+    );
+    this.#gauge('rollcall_bucket_bytes', 'Bytes in a bucket that has a limit', [], (gauge) =>
+      setOrRemove(gauge, readings.bucketRoom()?.bytes),
+    );
+    this.#gauge('rollcall_bucket_max_bytes', 'Bytes that the bucket takes, if it has a limit', [], (gauge) =>
+      setOrRemove(gauge, readings.bucketRoom()?.maxBytes),
     );
     this.#queueGauge('workqueue_depth', 'Keys that wait in a work queue', readings, ({ depth }) => depth);
     this.#queueGauge(
@@ -269,3 +285,8 @@ export class Metrics {
     });
   }
 }
+
+const setOrRemove = (gauge: Gauge, value: number | undefined): void => {
+  if (value === undefined) gauge.remove();
+  else gauge.set(value);
+};

@@ -4,6 +4,7 @@
 import type { Clock } from '../clock.ts';
 import type { Refusal, RegistryHealth } from '../domain/registration-status.ts';
 import type { Log } from '../log.ts';
+import { ClockSkew } from './clock-skew.ts';
 import type { BucketReport, RejectReason } from './registry.ts';
 
 /** Shorter silences are the ordinary fail-over of a NATS cluster. */
@@ -21,6 +22,8 @@ const REASONS: Readonly<Record<RejectReason, Refusal['reason']>> = {
 /** How people are told why the registry will not have something. */
 export const refusalReason = (reason: RejectReason): Refusal['reason'] => REASONS[reason];
 
+export type BucketRoom = { readonly bytes: number; readonly maxBytes: number };
+
 export class HealthRecord {
   readonly #clock: Clock;
   readonly #log: Log;
@@ -28,6 +31,8 @@ export class HealthRecord {
   #current: RegistryHealth = { kind: 'writable', maxAgeSeconds: 0 };
   #maxAgeSeconds = 0;
   #lastWellMs: number;
+  readonly #skew = new ClockSkew();
+  #room: BucketRoom | undefined;
   #everLed = false;
   /** What broke it: only a batch can mend what a batch found, for a right may be missing that no check asks for. */
   #brokenBy: 'check' | 'batch' | undefined;
@@ -82,9 +87,21 @@ export class HealthRecord {
     this.#break(REASONS[reason], description, 'batch');
   }
 
+  /** How far the server's clock is off ours. */
+  get skew(): ClockSkew {
+    return this.#skew;
+  }
+
+  /** How full the bucket was when last seen; undefined: it has no limit, or was not seen. */
+  get room(): BucketRoom | undefined {
+    return this.#room;
+  }
+
   bucket(report: BucketReport): void {
     switch (report.kind) {
       case 'usable':
+        this.#room = report.maxBytes > 0 ? { bytes: report.bytes, maxBytes: report.maxBytes } : undefined;
+        this.#noteSkew(report.clockOffsetMs);
         this.#maxAgeSeconds = report.maxAgeSeconds;
         if (this.#brokenBy === 'check') this.well();
         return;
@@ -100,6 +117,14 @@ export class HealthRecord {
       case 'unavailable':
         this.unreachable(report.description);
     }
+  }
+
+  #noteSkew(offsetMs: number | undefined): void {
+    if (offsetMs === undefined || !this.#skew.measured(offsetMs)) return;
+    const { seconds } = this.#skew;
+    if (seconds === 0) this.#log.info({ offsetMs }, 'the clock of the NATS server and ours agree');
+    else this.#log.warn({ offsetMs }, 'the clock of the NATS server and ours differ');
+    this.#onChange();
   }
 
   #break(reason: Extract<RegistryHealth, { kind: 'broken' }>['reason'], message: string, by: 'check' | 'batch'): void {

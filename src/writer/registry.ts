@@ -70,6 +70,8 @@ export type BucketReport =
       readonly markerTtlSeconds: number;
       readonly history: number;
       readonly replicas: number;
+      /** The wall clock of the server that answered minus ours; absent: the answer took too long to tell. */
+      readonly clockOffsetMs?: number;
     }
   /** It will not do, and why, in sentences that say what to do. */
   | { readonly kind: 'unsupported'; readonly serverVersion: string; readonly reasons: readonly string[] }

@@ -18,7 +18,7 @@ import { KEYS_PER_BATCH, type KeyMessage, planKey, subjectOf } from './batch-pla
 import { commitWrites, judgeContext, learn, planContext, planKeys } from './commit.ts';
 import type { WriterContext } from './context.ts';
 import { elect } from './election.ts';
-import { HealthRecord } from './health.ts';
+import { type BucketRoom, HealthRecord } from './health.ts';
 import { judge } from './judge.ts';
 import { FENCE_MS, holderOf, lockSubject, RENEW_EVERY_MS, release, type Term, UNSTOPPABLE } from './lock.ts';
 import { RegistryError } from './registry.ts';
@@ -91,6 +91,15 @@ export class Writer {
 
   health(): RegistryHealth {
     return this.#health.current();
+  }
+
+  /** The NATS server's clock minus ours: as last measured, and as people are told. */
+  get clockSkew(): { readonly offsetMs: number; readonly seconds: number } {
+    return this.#health.skew;
+  }
+
+  get bucketRoom(): BucketRoom | undefined {
+    return this.#health.room;
   }
 
   /** For how long the registry could not be written; 0 while it can be. */

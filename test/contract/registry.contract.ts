@@ -325,6 +325,7 @@ export function registryContract(name: string, makeRegistry: () => Promise<Regis
         history: 1,
         replicas: 1,
       });
+      expect(Math.abs((report.kind === 'usable' && report.clockOffsetMs) || 0)).toBeLessThan(500);
       const again = await it.run(it.other.inspect(signal));
       expect(again.kind === 'usable' && again.incarnation).toBe(report.kind === 'usable' && report.incarnation);
     });

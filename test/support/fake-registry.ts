@@ -32,6 +32,8 @@ const FOLLOW_LATENCY_MS = 2;
 
 export class FakeRegistry implements Registry {
   readonly name: string;
+  /** What the server's wall clock is ahead of the client's, as `inspect` tells. */
+  clockOffsetMs = 0;
   readonly #stream: FakeStream;
   readonly #connectionListeners = new Set<(connected: boolean) => void>();
   readonly #followers = new Set<Follower>();
@@ -165,6 +167,7 @@ export class FakeRegistry implements Registry {
       markerTtlSeconds: stream.markerTtlSeconds,
       history: 1,
       replicas: 1,
+      clockOffsetMs: this.clockOffsetMs,
     };
   }
 

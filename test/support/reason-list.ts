@@ -16,13 +16,13 @@ export const wordsOf = (conditions: ByType, events: readonly string[]): Readonly
 
 export const listedWords: ReadonlySet<string> = wordsOf(list.conditions, list.events);
 /** Of features that are not built yet. */
-export const laterWords: ReadonlySet<string> = new Set(list.later.said);
+export const laterWords: ReadonlySet<string> = new Set<string>(list.later.said);
 
 /** What is wrong with having said exactly these, as sentences; empty when nothing is. */
-export const judgeWords = (said: ReadonlySet<string>): readonly string[] => [
+export const judgeWords = (said: ReadonlySet<string>, later = laterWords): readonly string[] => [
   ...[...said].filter((word) => !listedWords.has(word)).map((word) => `"${word}" is said, and is not in the list`),
-  ...[...said].filter((word) => laterWords.has(word)).map((word) => `"${word}" is said, and is in the list for later`),
+  ...[...said].filter((word) => later.has(word)).map((word) => `"${word}" is said, and is in the list for later`),
   ...[...listedWords]
-    .filter((word) => !laterWords.has(word) && !said.has(word))
+    .filter((word) => !later.has(word) && !said.has(word))
     .map((word) => `"${word}" is in the list, and nothing said it`),
 ];

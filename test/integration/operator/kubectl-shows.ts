@@ -9,6 +9,12 @@ const SENTENCE = /^\S+( \S+){2,}.*\.$/s;
 
 const oneLine = (text: string): string => text.replaceAll(/\s+/g, ' ');
 
+/** Reasons that `limits.test.ts` brings about and shows; all others are `status.test.ts`'s. */
+export const SHOWN_WITH_LIMITS: ReadonlySet<string> = new Set([
+  'Degraded True BudgetStretched',
+  'Degraded True ClockSkew',
+]);
+
 export const expectShown = async (
   stage: Stage,
   namespace: string,

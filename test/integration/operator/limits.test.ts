@@ -1,13 +1,18 @@
-// Limits from outside, each on an installation of its own (namespace, bucket, operator id) of one stage: a budget of writes.
+// Limits from outside, each on an installation of its own (namespace, bucket, operator id) of one stage: a budget of writes,
+// a bucket that fills up, a clock that is off.
 
+import { writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { jetstreamManager } from '@nats-io/jetstream';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
 import type { OperatorProcess, OperatorProcessOptions } from '../../support/operator-process.ts';
 import { StreamObserver } from '../../support/stream-observer.ts';
 import { breaches, lapses } from '../../support/stream-verdicts.ts';
 import { pause } from './fleet.ts';
+import { expectShown, SHOWN_WITH_LIMITS } from './kubectl-shows.ts';
 import { createPod, createRegistration, deletePod, type Pod } from './objects.ts';
-import { START_MS, Stage } from './stage.ts';
+import { type Condition, START_MS, Stage } from './stage.ts';
 
 let stage: Stage;
 const observers: StreamObserver[] = [];
@@ -45,6 +50,15 @@ const standing = ({ live }: StreamObserver): number =>
 const untilStanding = (observer: StreamObserver, count: number, deadlineMs = 30_000): Promise<unknown> =>
   waitFor(`${count} ACTIVE keys`, () => standing(observer) === count || undefined, { deadlineMs });
 
+const shown = new Set<string>();
+/** Waits for the reason, and looks at it as people do. */
+const untilShown = async (namespace: string, name: string, type: string, reason: string): Promise<Condition> => {
+  const told = await stage.untilCondition(namespace, name, type, reason);
+  await expectShown(stage, namespace, name, told);
+  shown.add(`${type} ${told.status} ${reason}`);
+  return told;
+};
+
 describe('--max-writes-per-second', () => {
   const MAX = 10;
   const PODS = 20;
@@ -60,7 +74,7 @@ describe('--max-writes-per-second', () => {
     const pods = await createPods(namespace, 'busy', PODS);
     await untilStanding(observer, PODS);
     // 20 a second, where 6 are left for refreshes: more than three times the interval.
-    const { message } = await stage.untilCondition(namespace, 'busy', 'Degraded', 'BudgetStretched');
+    const { message } = await untilShown(namespace, 'busy', 'Degraded', 'BudgetStretched');
     expect(message).toContain('refreshed each 4 s instead of 1 s and live for 12 s instead of 3 s');
     expect((await stage.registration(namespace, 'busy'))?.status?.effective).toMatchObject({
       ttlSeconds: 12,
@@ -83,6 +97,64 @@ describe('--max-writes-per-second', () => {
     expect(busiestSecond(observer)).toBeLessThanOrEqual(MAX + 1);
     expect(operator.crashes()).toEqual([]);
   }, 120_000);
+});
+
+const registerOne = async (namespace: string): Promise<void> => {
+  await createRegistration(stage.api, namespace, 'one', { selector: { matchLabels: { app: 'one' } } });
+  await createPods(namespace, 'one', 1);
+  await stage.untilCondition(namespace, 'one', 'Ready', 'Registered');
+};
+
+test('a clock that is off is said within seconds, by how much and in which direction, and registers all the same', async () => {
+  const namespace = 'clock';
+  const preload = join(stage.dir, 'clock-behind.mjs');
+  await writeFile(preload, 'const now = Date.now; Date.now = () => now() - 25_000;\n');
+  const { operator, observer } = await install(namespace, { preload });
+  await registerOne(namespace);
+  const { message } = await untilShown(namespace, 'one', 'Degraded', 'ClockSkew');
+  expect(message).toMatch(/clock is 25 s ahead of Rollcall's/);
+  expect(await operator.metric('rollcall_clock_offset_seconds')).toBeCloseTo(25, 0);
+  expect(operator.log().filter(({ msg }) => msg.startsWith('the clock of the NATS server'))).toHaveLength(1);
+  expect(breaches(observer)).toEqual([]);
+}, 60_000);
+
+test('a bucket that somebody fills: how full it is is measured, that it is full is said, and room is used within 5 s', async () => {
+  const namespace = 'full';
+  const { operator, observer } = await install(namespace);
+  await registerOne(namespace);
+  const manager = await jetstreamManager(observer.connection);
+  const stream = `KV_${namespace}`;
+  const { config } = await manager.streams.info(stream);
+  const MAX_BYTES = 100_000;
+  await manager.streams.update(stream, { ...config, max_bytes: MAX_BYTES });
+  const fill = async (bytes: number) => {
+    for (let i = 0; i < bytes / 1_000; i += 1) {
+      await observer.connection.request(`$KV.${namespace}.filler-${i}`, 'x'.repeat(900));
+    }
+  };
+  await fill(85_000);
+  await waitFor('the alarm to go off', async () => {
+    const metrics = await Promise.all(['bytes', 'max_bytes'].map((name) => operator.metric(`rollcall_bucket_${name}`)));
+    const [bytes = 0, maxBytes = 0] = metrics;
+    return maxBytes === MAX_BYTES && bytes / maxBytes > 0.8;
+  });
+  await fill(200_000);
+  await createPods(namespace, 'two', 2);
+  await createRegistration(stage.api, namespace, 'two', { selector: { matchLabels: { app: 'two' } } });
+  await stage.untilCondition(namespace, 'two', 'Ready', 'RegistryFull');
+  const freedMs = performance.now();
+  await manager.streams.purge(stream, { filter: `$KV.${namespace}.filler-0` });
+  await Promise.all(
+    Array.from({ length: 60 }, (_, i) => manager.streams.purge(stream, { filter: `$KV.${namespace}.filler-${i + 1}` })),
+  );
+  await untilStanding(observer, 3, 10_000);
+  expect(performance.now() - freedMs).toBeLessThan(5_000);
+  await stage.untilCondition(namespace, 'two', 'Ready', 'Registered');
+  expect(operator.crashes()).toEqual([]);
+}, 90_000);
+
+test('what is not shown by kubectl elsewhere was shown here', () => {
+  expect(shown).toEqual(SHOWN_WITH_LIMITS);
 });
 
 /** Most messages of ours that any second held, by the server's clock, lock included, announcements of replicas not. */

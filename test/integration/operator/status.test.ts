@@ -12,7 +12,7 @@ import { startNats } from '../../../hack/control-plane/nats.ts';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
 import type { OperatorProcess } from '../../support/operator-process.ts';
 import { laterWords, listedWords } from '../../support/reason-list.ts';
-import { expectShown } from './kubectl-shows.ts';
+import { expectShown, SHOWN_WITH_LIMITS } from './kubectl-shows.ts';
 import { createPod, createRegistration, createWorkload, deletePod, type Pod, podsPath, REGISTER } from './objects.ts';
 import { BUCKET, type Registration, registrationsPath, START_MS, Stage } from './stage.ts';
 
@@ -309,8 +309,6 @@ test('a right in NATS that is missing is told with its subject', async () => {
 }, 90_000);
 
 test('every reason of the list was shown by kubectl, with a sentence', () => {
-  // What lasts for longer than a test has is shown where it is brought about.
-  const elsewhere = new Set(['Degraded True BudgetStretched', 'Degraded True ClockSkew']);
   const conditions = [...listedWords].filter((word) => !word.startsWith('Event ') && !laterWords.has(word));
-  expect(conditions.filter((word) => !shown.has(word) && !elsewhere.has(word))).toEqual([]);
+  expect(conditions.filter((word) => !shown.has(word) && !SHOWN_WITH_LIMITS.has(word))).toEqual([]);
 });

@@ -57,6 +57,7 @@ test('a foreign status within the time of the echo is overwritten after it', asy
     viewFresh: () => true,
     outage: () => false,
     stretch: () => 1,
+    clockSkewSeconds: () => 0,
     holding: () => false,
     voice: () => 'leader',
     busy: () => false,

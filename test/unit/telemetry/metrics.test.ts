@@ -3,6 +3,7 @@ import { Metrics } from '../../../src/telemetry/metrics.ts';
 
 test('a queue is told under the names of client-go, an idle event loop as no lag', async () => {
   const metrics = new Metrics();
+  let room: { readonly bytes: number; readonly maxBytes: number } | undefined;
   metrics.observe({
     leading: () => true,
     keysOwned: () => 3,
@@ -13,10 +14,14 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
     probesJudged: () => 3,
     holder: () => 'a',
     stretch: () => 1.21,
+    clockOffsetSeconds: () => -2.5,
+    bucketRoom: () => room,
     queues: () => ({ pod: { depth: 2, workingSeconds: [1, 3] }, owned: { depth: 0, workingSeconds: [] } }),
   });
   metrics.lapsed(5);
   metrics.audited({ compared: 9, ghosts: 1, missing: 0, drifted: 2, foreign: 3 });
+  expect((await metrics.scrape()).text).not.toMatch(/^rollcall_bucket/m);
+  room = { bytes: 80, maxBytes: 100 };
   const { text } = await metrics.scrape();
   const lines = text.split('\n');
   expect(lines).toEqual(
@@ -28,6 +33,10 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
       'workqueue_longest_running_processor_seconds{name="owned"} 0',
       'rollcall_oldest_refresh_age_seconds 4.5',
       'rollcall_lapses_total 5',
+      'rollcall_refresh_stretch 1.21',
+      'rollcall_clock_offset_seconds -2.5',
+      'rollcall_bucket_bytes 80',
+      'rollcall_bucket_max_bytes 100',
       'rollcall_readiness_gates_waiting 2',
       'rollcall_audits_total 1',
       'rollcall_audit_keys{found="ghosts"} 1',
@@ -53,6 +62,8 @@ test('what an audit found is told by the replica that leads, and by no other', a
     probesJudged: none,
     holder: () => undefined,
     stretch: () => 1,
+    clockOffsetSeconds: none,
+    bucketRoom: () => undefined,
     queues: () => ({}),
   });
   metrics.audited({ compared: 9, ghosts: 1, missing: 0, drifted: 0, foreign: 0 });
