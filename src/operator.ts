@@ -566,8 +566,11 @@ export class Operator {
         this.#gates.acknowledged(write.wish.pod);
       },
       batch: (outcome, keys, tookMs) => observer.batch(outcome, keys, tookMs),
-      // After an outage that may be all of them: counted, but not told one by one.
-      lapsedMeanwhile: (keys) => observer.lapsed(keys),
+      // After an outage that may be all of them: told once per resource, and not one by one.
+      missing: (rows, lapsed) => {
+        if (lapsed > 0) observer.lapsed(lapsed);
+        this.#reporter.missing(rows);
+      },
       lapsed: (row) => {
         observer.lapsed();
         this.#reporter.lapsed(row);

@@ -123,7 +123,7 @@ async function start({ url, bucket }: { url: string; bucket: string }): Promise<
         written: ({ reason }) => metrics.written(reason),
         batch: (outcome, keys, tookMs) => metrics.batch(outcome, keys, tookMs),
         lapsed: () => metrics.lapsed(),
-        lapsedMeanwhile: (keys) => metrics.lapsed(keys),
+        missing: (_rows, lapsed) => metrics.lapsed(lapsed),
         conflict: () => metrics.conflict(),
         audited: (found) => metrics.audited(found),
       },

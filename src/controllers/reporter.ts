@@ -11,7 +11,7 @@ import { conflictSentence, type InstanceReport, type RegistrationStatus } from '
 import type { RegistrationView } from '../domain/service-registration.ts';
 import { statusEvents } from '../domain/status-events.ts';
 import type { WorkloadView } from '../domain/workload.ts';
-import { isShown, type Row } from '../table/row.ts';
+import { isShown, type Row, SETTLED } from '../table/row.ts';
 import type { Write } from '../table/write.ts';
 import type { EventSink, ObjectReference } from './cluster.ts';
 import type { Views } from './views.ts';
@@ -42,13 +42,15 @@ export class Reporter {
         return;
       }
       const recovered = row.observed.kind === 'ours';
-      this.#tell(
-        row,
-        'Normal',
-        recovered ? 'Recovered' : 'Registered',
-        'Register',
-        `${row.key} is ${write.status}, version ${wish.content.version}`,
-      );
+      // That it was gone was told already, and that it is written again.
+      if (recovered || row.wishedAtMs !== SETTLED)
+        this.#tell(
+          row,
+          'Normal',
+          recovered ? 'Recovered' : 'Registered',
+          'Register',
+          `${row.key} is ${write.status}, version ${wish.content.version}`,
+        );
       this.#versionNote(row, wish.versionNote);
       return;
     }
@@ -92,6 +94,18 @@ export class Reporter {
       'Refresh',
       `${row.key} was gone although its pod is Ready; it is written again`,
     );
+  }
+
+  /** Keys that were gone as a term began, which after an outage may be all of them. */
+  missing(rows: readonly Row[]): void {
+    for (const [key, ofOne] of Map.groupBy(rows.filter(isShown), ({ wish }) => wish.registration)) {
+      const registration = this.#views.registrations.get(key);
+      if (registration === undefined) continue;
+      const regarding = registrationReference(registration);
+      const keys = ofOne.length === 1 ? 'A key of a Ready pod was' : `${ofOne.length} keys of Ready pods were`;
+      const note = `${keys} missing when the registry could be written again: all are written at once`;
+      this.#events.emit({ regarding, type: 'Warning', reason: 'Lapsed', action: 'Register', note });
+    }
   }
 
   conflict(row: Row): void {

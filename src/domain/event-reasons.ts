@@ -4,7 +4,8 @@ export const EVENT_REASONS = {
   Registered: 'A key was written for a pod that had none that stood.',
   Unhealthy: 'A pod is not Ready or leaves: its key says UNHEALTHY, or was removed.',
   Recovered: 'A key that said UNHEALTHY is ACTIVE again; on a resource also: the registry can be written again.',
-  Lapsed: 'The key of a Ready pod was found gone; it is written again.',
+  Lapsed:
+    'The key of a Ready pod was found gone; it is written again. After an outage once per resource, with how many.',
   Conflict: "A key cannot be had: it is somebody else's, or another pod or resource has the better right to it.",
   VersionNormalised: 'A version was not of the form 1.4.2; the note says what was made of it.',
   InvalidAnnotation: 'An annotation says nothing that could be followed; the note says what would be right.',

@@ -22,6 +22,7 @@ import { blockedReport, instanceReport } from './reports.ts';
 import {
   dampedAfter,
   heldTerm,
+  isOverdue,
   isShown,
   NEVER,
   nextStep,
@@ -193,7 +194,9 @@ export class InstanceTable {
     for (const row of this.#index.all()) {
       this.#see(row, observed(row));
       if (row.observed.kind !== 'ours') row.dampedUntilMs = NEVER;
-      if (row.observed.kind === 'ours' && row.observed.status !== 'UNHEALTHY') row.wishedAtMs = SETTLED;
+      const stands = row.observed.kind === 'ours' && row.observed.status !== 'UNHEALTHY';
+      const isMissing = row.observed.kind === 'none' && isOverdue(row, this.#clock.monotonicMs());
+      if (stands || isMissing) row.wishedAtMs = SETTLED;
       row.inFlight = false;
       row.refreshDueMs = 0;
       asked += 1;

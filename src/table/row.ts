@@ -95,6 +95,12 @@ export const isShown = ({ form, tenure, wish }: Row): boolean =>
 /** `wishedAtMs` of a row whose wish was written as it is. */
 export const SETTLED = -1;
 
+/** Longer than any pod waits for its key while there is a registry. */
+const OVERDUE_MS = 15_000;
+
+/** A key of the row should have stood for long: written now, it is written again, and not the first time. */
+export const isOverdue = ({ wishedAtMs }: Row, nowMs: number): boolean => nowMs > wishedAtMs + OVERDUE_MS;
+
 /** `dampedUntilMs` of a row of which no change counts, or none that still stands. */
 export const NEVER = Number.NEGATIVE_INFINITY;
 

@@ -50,8 +50,11 @@ export type WriterObserver = {
   batch(outcome: CommitOutcome['kind'], keys: number, tookMs: number): void;
   /** A key that should have stood was found gone. */
   lapsed(row: Row): void;
-  /** So many that should have stood were found gone at the start of a term. */
-  lapsedMeanwhile(keys: number): void;
+  /**
+   * Rows whose keys should have stood, and were found missing at the start of a term; so many of them had stood in an
+   * earlier term of this replica.
+   */
+  missing(rows: readonly Row[], lapsed: number): void;
   conflict(row: Row): void;
   /** What the stream holds was compared with what it should. */
   audited(found: Findings): void;

@@ -7,7 +7,7 @@ import { parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
 import { parseOwner } from '../domain/service-instance.ts';
 import { inSlices, type Pause, SLICE } from '../slices.ts';
-import type { Observed, Row } from '../table/row.ts';
+import { isOverdue, type Observed, type Row } from '../table/row.ts';
 import { instanceFilters, subjectOf } from './batch-plan.ts';
 import { judgeContext } from './commit.ts';
 import type { WriterContext } from './context.ts';
@@ -97,9 +97,10 @@ const settleRows = async (
   strays: Map<InstanceKey, StoredMessage>,
   pause: Pause,
 ): Promise<number> => {
-  const { table, observer } = context;
+  const { table, observer, clock } = context;
   let lapsed = 0;
   const conflicts: Row[] = [];
+  const missing: Row[] = [];
   const observedOf = (row: Row): Observed => {
     const known = judged.get(row.key);
     if (known !== undefined && known.uid === row.wish.pod.uid) return known.observed;
@@ -120,12 +121,13 @@ const settleRows = async (
     const observed = observedOf(row);
     if (row.wish.state.kind === 'live') {
       if (before === 'ours' && observed.kind === 'none') lapsed += 1;
+      if (observed.kind === 'none' && isOverdue(row, clock.monotonicMs())) missing.push(row);
       if (before !== 'foreign' && observed.kind === 'foreign') conflicts.push(row);
     }
     return observed;
   };
   await table.lead(see, pause, judged.keys());
-  if (lapsed > 0) observer.lapsedMeanwhile(lapsed);
+  if (missing.length > 0 || lapsed > 0) observer.missing(missing, lapsed);
   await inSlices(conflicts, pause, (row) => observer.conflict(row));
   return lapsed;
 };

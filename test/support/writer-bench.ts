@@ -20,6 +20,8 @@ export class WriterBench {
   readonly clock = new FakeClock();
   readonly stream: FakeStream;
   readonly lapsed: string[] = [];
+  /** How many keys each term found missing. */
+  readonly missing: number[] = [];
   readonly conflicts: string[] = [];
   readonly lines: Line[] = [];
   readonly audits: Findings[] = [];
@@ -63,7 +65,7 @@ export class WriterBench {
           written: () => undefined,
           batch: () => undefined,
           lapsed: (row) => void this.lapsed.push(row.key),
-          lapsedMeanwhile: () => undefined,
+          missing: (rows) => void this.missing.push(rows.length),
           conflict: (row) => void this.conflicts.push(row.key),
           audited: (found) => void this.audits.push(found),
         },

@@ -12,6 +12,7 @@ import type { PolicyView } from '../../../src/domain/service-name-policy.ts';
 import type { RegistrationView } from '../../../src/domain/service-registration.ts';
 import type { WorkloadView } from '../../../src/domain/workload.ts';
 import { aPod, aRegistration, aWorkload, keyOf } from '../../support/builders.ts';
+import { aRow, aWish } from '../../support/wishes.ts';
 
 const setUp = ({ speaks = true } = {}) => {
   const registrations = new View<RegistrationView>();
@@ -134,4 +135,19 @@ test('a replica that has no say tells nobody, and remembers whom it would have t
   expect(told).toEqual([]);
   expect(reporter.takeMissed()).toEqual(['trading/trading-1', 'trading/b']);
   expect(reporter.takeMissed()).toEqual([]);
+});
+
+test('keys that were missing as a term began are told once per resource', () => {
+  const { reporter, registrations, told } = setUp();
+  const [web, api] = [aRegistration({ name: 'web' }), aRegistration({ name: 'api' })];
+  for (const registration of [web, api]) registrations.put(registration);
+  const rowsOf = ({ key }: RegistrationView, count: number) =>
+    Array.from({ length: count }, (_, i) =>
+      aRow(aWish({ podName: `pod-${i}`, registration: key }), { kind: 'none', revision: 0 }),
+    );
+  reporter.missing([...rowsOf(web, 3), ...rowsOf(api, 1)]);
+  expect(told).toEqual([
+    'ServiceRegistration/web Lapsed: 3 keys of Ready pods were missing when the registry could be written again: all are written at once',
+    'ServiceRegistration/api Lapsed: A key of a Ready pod was missing when the registry could be written again: all are written at once',
+  ]);
 });

@@ -24,7 +24,7 @@ const stopped = async (replica: Replica) => {
   replica.stop.abort();
   await bench.clock.until(() => over, 5_000);
 };
-const SILENT = { written() {}, batch() {}, lapsed() {}, lapsedMeanwhile() {}, conflict() {}, audited() {} };
+const SILENT = { written() {}, batch() {}, lapsed() {}, missing() {}, conflict() {}, audited() {} };
 const keysStored = () =>
   bench.stream.history().filter((entry) => entry.kind === 'stored' && entry.message.body.length > 0).length;
 const lockIsFree = () => bench.stream.last(LOCK)?.operation !== 'PUT';
@@ -271,6 +271,21 @@ test('what was let go while the view was old stays gone in a new term', async ()
   expect(bench.values()).toEqual({});
   known = true;
   await bench.clock.until(() => Object.keys(bench.values()).length === 1, 2_000);
+});
+
+test('keys that are gone after an outage are told together, also by a replica that never led', async () => {
+  const first = bench.replica('a');
+  await leads(first);
+  const second = bench.replica('b');
+  for (const replica of [first, second]) for (let i = 0; i < 30; i += 1) wish(replica, `pod-${i}`);
+  await bench.clock.advance(20_000);
+  expect(bench.missing).toEqual([]);
+  bench.stream.remake();
+  first.registry.setLink('disconnected');
+  await bench.clock.until(() => second.writer.leading, 30_000);
+  expect(bench.missing).toEqual([30]);
+  await bench.clock.advance(2_000);
+  expect(Object.keys(bench.values())).toHaveLength(30);
 });
 
 test('a key that should have lapsed and did not is looked at once per interval', async () => {
