@@ -48,6 +48,10 @@ const isOurs = ({ headers, subject, operation }: Sighting): boolean =>
 const isInstance = (sighting: Sighting): boolean =>
   isOurs(sighting) && sighting.operation === 'PUT' && sighting.key !== undefined;
 
+/** Replicas announce themselves outside of any term; the lock and the keys are written in one. */
+const isOfATerm = (sighting: Sighting): boolean =>
+  isOurs(sighting) && !/^\$ROLLCALL\.[^.]+\.[^.]+\.replica\./.test(sighting.subject);
+
 /** All verdicts that need nothing but the record. */
 export const breaches = ({ messages }: Recorded, from = 0): readonly string[] => {
   const record = messages.slice(from);
@@ -104,16 +108,17 @@ export const immortal = (record: readonly Sighting[]): readonly string[] =>
     .filter((sighting) => isOurs(sighting) && !/^[1-9]\d*$/.test(sighting.headers['Nats-TTL'] ?? ''))
     .map((sighting) => `${place(sighting)}: Nats-TTL ${sighting.headers['Nats-TTL']} (I11)`);
 
-/** I6, I14: along the stream no term is followed by a smaller one, per installation. */
+/** I6, I14: along the stream no term is followed by a smaller one, per installation; what says no term has none to follow. */
 export const staleAuthors = (record: readonly Sighting[]): readonly string[] => {
   const newest = new Map<string, number>();
   const found: string[] = [];
   for (const sighting of record) {
-    if (!isOurs(sighting)) continue;
+    if (!isOfATerm(sighting)) continue;
     const installation = installationOf(sighting);
     const term = Number(sighting.headers['Rollcall-Term']);
     const before = newest.get(installation) ?? 0;
-    if (term < before) found.push(`${place(sighting)}: term ${term} after term ${before} (I6)`);
+    if (Number.isNaN(term)) found.push(`${place(sighting)}: no term (I6)`);
+    else if (term < before) found.push(`${place(sighting)}: term ${term} after term ${before} (I6)`);
     else newest.set(installation, term);
   }
   return found;
@@ -121,7 +126,7 @@ export const staleAuthors = (record: readonly Sighting[]): readonly string[] => 
 
 /** The terms in the order in which they began. */
 export const terms = (record: readonly Sighting[]): readonly number[] => [
-  ...new Set(record.filter(isOurs).map(({ headers }) => Number(headers['Rollcall-Term']))),
+  ...new Set(record.filter(isOfATerm).map(({ headers }) => Number(headers['Rollcall-Term']))),
 ];
 
 /** I14: per key the heartbeat strictly increases. */

@@ -80,10 +80,20 @@ const record = (...messages: readonly Sighting[]) => ({
 });
 const always = () => true;
 
+const anAnnouncement = (atMs: number): Sighting => ({
+  ...aWrite({ atMs, body: '' }),
+  subject: '$ROLLCALL.service-registry.op.replica.host-1-0a1b2c3d',
+  key: undefined,
+  headers: { 'Nats-TTL': '6', 'Rollcall-Version': '0.1.0' },
+  podUid: '',
+});
+
 const well = [
   aWrite({ headers: { 'Rollcall-Reason': 'Registered' } }),
   aWrite({ atMs: 10_000 }),
   aWrite({ atMs: 20_000, headers: { 'Rollcall-Term': '9' } }),
+  // Of no term, and so no excuse for what follows.
+  anAnnouncement(21_000),
 ];
 
 test('a record that is well has no fault', () => {
@@ -99,6 +109,7 @@ describe('found', () => {
   test.each<[string, Sighting, RegExp]>([
     ['a message without TTL', aWrite({ atMs: 30_000, without: 'Nats-TTL', headers: { 'Rollcall-Term': '9' } }), /I11/],
     ['an older term after a newer one', aWrite({ atMs: 30_000, headers: { 'Rollcall-Term': '8' } }), /I6/],
+    ['a value of no term', aWrite({ atMs: 30_000, headers: { 'Rollcall-Term': 'none' } }), /no term \(I6\)/],
     ['a heartbeat that stands still', aWrite({ atMs: 20_000, headers: { 'Rollcall-Term': '9' } }), /I14/],
     ['one field more', aWrite({ atMs: 30_000, body: '{"serviceName":"a","more":1}' }), /no instance/],
     ['a version that readers refuse', aWrite({ atMs: 30_000, value: { version: 'v1' } }), /version v1/],
