@@ -74,7 +74,6 @@ const exampleOf =
     return example;
   };
 
-/** `example`: of the fields that have no fields of their own. */
 const fieldTable = (
   name: string,
   schema: JsonSchema | undefined,
@@ -83,9 +82,9 @@ const fieldTable = (
 ): readonly string[] => {
   if (schema === undefined) return [];
   const rows = fieldsOf(name, schema).map(({ path, field }) => {
-    const inner = field.properties !== undefined || field.items?.properties !== undefined;
-    const shown = inner ? '' : `\`${example(path.slice(name.length + 1))}\``;
-    return `| ${[`\`${path}\``, typeOf(field), boundsOf(field), field.description ?? '', shown].join(' | ')} |`;
+    if (field.description === undefined) throw new Error(`the schema says nothing of ${path}: describe it there`);
+    const shown = `\`${example(path.slice(name.length + 1))}\``;
+    return `| ${[`\`${path}\``, typeOf(field), boundsOf(field), field.description, shown].join(' | ')} |`;
   });
   const head = '| field | type | bounds | meaning | example |\n|---|---|---|---|---|';
   return [heading, schema.description ?? '', `${head}\n${rows.join('\n')}`];

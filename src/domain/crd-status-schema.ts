@@ -7,61 +7,73 @@ import { KEY_LAYOUTS } from './names.ts';
 export const DETAILS_MAX = 50;
 export const MESSAGE_LENGTH_MAX = 1024;
 
-const count = () => z.int().min(0);
-const word = (max: number) => z.string().max(max);
+const count = (description: string) => z.int().min(0).meta({ description });
+const word = (max: number, description: string) => z.string().max(max).meta({ description });
 // Bounded like everything else, without a format: the API server would refuse the whole status for one odd time.
-const time = () => z.string().max(64);
+const time = (description: string) => word(64, description);
 
 const effective = z
   .object({
-    ttlSeconds: z.int(),
-    refreshIntervalSeconds: z.int(),
-    keyLayout: z.enum(KEY_LAYOUTS),
-    whenNotReady: z.enum(['MarkUnhealthy', 'Lapse', 'Remove']),
-    stickyActiveGroup: word(63).optional(),
+    ttlSeconds: z.int().meta({
+      description:
+        'The TTL that keys are written with: less than asked for where the bucket cuts it, more where a write budget stretches it.',
+    }),
+    refreshIntervalSeconds: z.int().meta({ description: 'How often keys are rewritten.' }),
+    keyLayout: z.enum(KEY_LAYOUTS).meta({ description: 'What the keys look like.' }),
+    whenNotReady: z
+      .enum(['MarkUnhealthy', 'Lapse', 'Remove'])
+      .meta({ description: 'What becomes of the key of a pod that is no longer Ready.' }),
+    stickyActiveGroup: word(63, 'The sticky group. Absent: none.').optional(),
   })
   .meta({ description: 'The settings in force, after all defaults.' });
 
 const detail = z.object({
-  pod: word(253),
-  instanceId: word(100).optional(),
-  key: word(200).optional(),
-  status: word(32).meta({
-    description:
-      'ACTIVE, STANDBY, UNHEALTHY: what the key says. Pending: there is no live key. Conflict: it is not ours.',
-  }),
-  reason: word(64).optional(),
-  version: word(64).optional(),
-  since: time(),
+  pod: word(253, 'The name of the pod, in the namespace of the resource.'),
+  instanceId: word(100, 'Its id in the registry.').optional(),
+  key: word(200, 'Its key in the bucket.').optional(),
+  status: word(
+    32,
+    'ACTIVE, STANDBY, UNHEALTHY: what the key says. Pending: there is no live key. Conflict: it is not ours.',
+  ),
+  reason: word(64, 'Why it is Pending, Conflict or UNHEALTHY, in a word.').optional(),
+  version: word(64, 'The version that readers see.').optional(),
+  since: time('Since when the status is so.'),
 });
 
 const condition = z.object({
-  type: word(64),
-  status: z.enum(['True', 'False', 'Unknown']),
-  observedGeneration: z.int().optional(),
-  lastTransitionTime: z.string().max(64).meta({ format: 'date-time' }),
-  reason: z.string().min(1).max(64),
-  message: word(MESSAGE_LENGTH_MAX),
+  type: word(64, 'Ready, Conflict or Degraded.'),
+  status: z.enum(['True', 'False', 'Unknown']).meta({ description: 'Whether it is so.' }),
+  observedGeneration: z.int().optional().meta({ description: 'The generation of the spec that this was said of.' }),
+  lastTransitionTime: z
+    .string()
+    .max(64)
+    .meta({ format: 'date-time', description: 'When the status of the condition last changed.' }),
+  reason: z.string().min(1).max(64).meta({ description: 'Why, for programs: one word of a closed list.' }),
+  message: word(MESSAGE_LENGTH_MAX, 'Why, and what to do about it, in sentences for people.'),
 });
 
 export const statusSchema = z
   .object({
-    observedGeneration: z.int().optional().meta({ format: 'int64' }),
-    serviceName: word(253).optional().meta({ description: 'The name in force.' }),
-    bucket: word(64).optional(),
+    observedGeneration: z
+      .int()
+      .optional()
+      .meta({ format: 'int64', description: 'The generation of the spec that this status is of.' }),
+    serviceName: word(253, 'The name in force.').optional(),
+    bucket: word(64, 'The bucket that the keys are in.').optional(),
     effective: effective.optional(),
-    ready: word(32).optional().meta({ description: 'Registered and selected pods, as 3/4.' }),
+    ready: word(32, 'Registered and selected pods, as 3/4.').optional(),
     instances: z
       .object({
-        selected: count(),
-        registered: count(),
-        active: count(),
-        standby: count(),
-        unhealthy: count(),
-        pending: count(),
-        conflicting: count(),
+        selected: count('Pods that the resource selects.'),
+        registered: count('Of these, pods with a live key that says ACTIVE or STANDBY.'),
+        active: count('Keys that say ACTIVE.'),
+        standby: count('Keys that say STANDBY.'),
+        unhealthy: count('Keys that say UNHEALTHY, and lapse.'),
+        pending: count('Pods without a live key.'),
+        conflicting: count('Pods whose key is not ours, or another pod has.'),
       })
-      .optional(),
+      .optional()
+      .meta({ description: 'How many pods and keys are how.' }),
     details: z
       .array(detail)
       .max(DETAILS_MAX)
@@ -74,7 +86,11 @@ export const statusSchema = z
       .array(condition)
       .max(16)
       .optional()
-      .meta({ 'x-kubernetes-list-type': 'map', 'x-kubernetes-list-map-keys': ['type'] }),
+      .meta({
+        'x-kubernetes-list-type': 'map',
+        'x-kubernetes-list-map-keys': ['type'],
+        description: 'What kubectl wait and describe read: each of the three types, with a reason and a message.',
+      }),
   })
   .meta({ description: 'What Rollcall sees. Written by Rollcall alone, when it changes and never per refresh.' });
 

@@ -22,9 +22,16 @@ export const qualifiedName = () => z.string().max(317).regex(new RegExp(QUALIFIE
 
 const requirement = z
   .object({
-    key: qualifiedName(),
-    operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']),
-    values: z.array(z.string().max(63)).max(64).optional().meta({ 'x-kubernetes-list-type': 'atomic' }),
+    key: qualifiedName().meta({ description: 'The name of the label.' }),
+    operator: z.enum(['In', 'NotIn', 'Exists', 'DoesNotExist']).meta({
+      description:
+        'In: the label has one of the values. NotIn: it has none of them, or is absent. Exists, DoesNotExist: it is there, or is not, whatever its value.',
+    }),
+    values: z
+      .array(z.string().max(63))
+      .max(64)
+      .optional()
+      .meta({ 'x-kubernetes-list-type': 'atomic', description: 'For In and NotIn, and for no others.' }),
   })
   .refine(
     ({ operator, values = [] }) => (operator === 'In' || operator === 'NotIn') === values.length > 0,
@@ -44,7 +51,11 @@ export const labelSelector = (description: string) =>
         .record(z.string(), z.string().max(63))
         .refine((labels) => Object.keys(labels).length <= 32, 'at most 32 labels are allowed')
         .optional()
-        .meta({ maxProperties: 32 }),
-      matchExpressions: z.array(requirement).max(32).optional().meta({ 'x-kubernetes-list-type': 'atomic' }),
+        .meta({ maxProperties: 32, description: 'Labels with their values, all of which must be there.' }),
+      matchExpressions: z
+        .array(requirement)
+        .max(32)
+        .optional()
+        .meta({ 'x-kubernetes-list-type': 'atomic', description: 'What else must be so of labels, all of it.' }),
     })
     .meta({ 'x-kubernetes-map-type': 'atomic', description });
