@@ -80,8 +80,11 @@ const flag = z.preprocess(
   z.boolean('must be true or false'),
 );
 
-/** A rule about what is there and what is not is told beside everything else that is wrong. */
-const ALWAYS = () => true;
+/** A rule about settings is told beside everything else that is wrong, unless these themselves are. */
+const whenRight =
+  (...settings: readonly string[]) =>
+  ({ issues }: { readonly issues: readonly { readonly path?: readonly PropertyKey[] | undefined }[] }): boolean =>
+    issues.every(({ path }) => !settings.includes(String(path?.[0])));
 
 const inCluster = (environment: NodeJS.ProcessEnv): boolean => environment['KUBERNETES_SERVICE_HOST'] !== undefined;
 
@@ -256,25 +259,27 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
     })
     .refine((config) => (config.natsUser === undefined) === (config.natsPasswordFile === undefined), {
       path: ['natsUser'],
-      when: ALWAYS,
+      when: whenRight('natsUser', 'natsPasswordFile'),
       message: 'goes together with --nats-password-file',
     })
     .refine((config) => (config.natsCert === undefined) === (config.natsKey === undefined), {
       path: ['natsCert'],
-      when: ALWAYS,
+      when: whenRight('natsCert', 'natsKey'),
       message: 'goes together with --nats-key',
     })
     .refine((config) => config.namespace.length === 0 || config.operatorId !== undefined, {
       path: ['operatorId'],
-      when: ALWAYS,
+      when: whenRight('namespace', 'operatorId'),
       message: 'must be given with --namespace: its default takes the right to read namespace kube-system',
     })
     .refine((config) => config.namespace.every((name) => !config.excludeNamespace.includes(name)), {
       path: ['namespace'],
+      when: whenRight('namespace', 'excludeNamespace'),
       message: 'names a namespace that --exclude-namespace leaves out',
     })
     .refine((config) => config.defaultRefreshInterval * 3 <= config.defaultTtl || config.defaultTtl < 30, {
       path: ['defaultRefreshInterval'],
+      when: whenRight('defaultTtl', 'defaultRefreshInterval'),
       message: 'must be at most a third of --default-ttl',
     });
 

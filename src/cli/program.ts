@@ -32,12 +32,15 @@ export const runProgram = async (args: readonly string[], io: Io): Promise<numbe
   }
 };
 
+const VERSION_LINE = `rollcall ${VERSION}`;
+
 type Flags = Readonly<Record<string, unknown>>;
 type Done = (exitCode: number) => void;
 
 export const createProgram = (io: Io, done: Done = () => undefined): Command => {
   const program = new Command('rollcall')
     .description('Keeps a live register of ready pods in a NATS JetStream key-value bucket.')
+    .version(VERSION_LINE, '-V, --version', 'print the version')
     .showHelpAfterError('(add --help to see what there is)')
     .showSuggestionAfterError()
     .configureHelp({ helpWidth: 110 })
@@ -64,7 +67,7 @@ As a kubectl plugin it is called \`kubectl rollcall\`.`,
   program
     .command('version')
     .description('Print the version')
-    .action(() => io.print(`rollcall ${VERSION}\n`));
+    .action(() => io.print(`${VERSION_LINE}\n`));
   return program;
 };
 

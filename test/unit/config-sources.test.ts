@@ -58,12 +58,29 @@ describe('readConfig', () => {
   });
 
   test('what does not go together is named with everything else', () => {
-    const problems = problemsOf({ bucket: '!', natsUser: 'u', natsCert: '/c' }, { ROLLCALL_DEFAULT_TTL: '2' });
+    const flags = {
+      bucket: '!',
+      natsUser: 'u',
+      natsCert: '/c',
+      namespace: 'kube-system',
+      defaultRefreshInterval: '20',
+    };
+    const problems = problemsOf(flags, { ROLLCALL_DEFAULT_TTL: '40' });
     expect(problems).toEqual([
       expect.stringMatching(/^--bucket: /),
-      expect.stringMatching(/^--default-ttl \(from ROLLCALL_DEFAULT_TTL\): /),
       expect.stringMatching(/^--nats-user: /),
       expect.stringMatching(/^--nats-cert: /),
+      expect.stringMatching(/^--operator-id .*must be given with --namespace/),
+      expect.stringMatching(/^--namespace: names a namespace that --exclude-namespace leaves out/),
+      expect.stringMatching(/^--default-refresh-interval: must be at most a third/),
+    ]);
+  });
+
+  test('what is wrong by itself is named once, and not for what it would go together with', () => {
+    const flags = { defaultRefreshInterval: '20', namespace: 'a=b', operatorId: 'x' };
+    expect(problemsOf(flags, { ROLLCALL_DEFAULT_TTL: '2' })).toEqual([
+      expect.stringMatching(/^--namespace: must be names of namespaces/),
+      expect.stringMatching(/^--default-ttl \(from ROLLCALL_DEFAULT_TTL\): must be at least 3/),
     ]);
   });
 

@@ -64,6 +64,6 @@ describe('help', () => {
   });
 });
 
-test('version', async () => {
-  expect(await run(['version'])).toEqual({ code: 0, out: `rollcall ${VERSION}\n`, err: '' });
+test.each(['version', '--version', '-V'])('%s', async (word) => {
+  expect(await run([word])).toEqual({ code: 0, out: `rollcall ${VERSION}\n`, err: '' });
 });
