@@ -3,14 +3,18 @@
 
 import type { Config } from '../config.ts';
 import { isOlder } from '../nats/bucket.ts';
-import type { BucketReport } from '../writer/registry.ts';
+import type { BucketReport, UnsupportedBucket } from '../writer/registry.ts';
 import { type Check, failure, ok, warning } from './check.ts';
 import { plural } from './text.ts';
 
 /** Older ones work, with bugs that later ones do not have (docs/compatibility.md). */
 const SERVER_VERSION_RECOMMENDED = '2.14.0';
-const UNSUPPORTED_ADVICE =
-  'What can be added `rollcall bucket ensure` adds; the rest is for its owner. Until then nothing is written to it.';
+const UNSUPPORTED_ADVICE: Readonly<Record<UnsupportedBucket['mendedBy'], string>> = {
+  'newer-server': 'Upgrade the server; docs/compatibility.md says which will do. Until then nothing is written to it.',
+  additions: '`rollcall bucket ensure` adds it, and changes nothing else. Until then nothing is written to it.',
+  person:
+    'That is for whoever owns the bucket to change: Rollcall adds, and never takes away. Until then nothing is written to it.',
+};
 export const RIGHTS_ADVICE = 'docs/permissions.md has the rights of a NATS user.';
 const FULL_WARNING = 0.8;
 const BYTES_PER_MIB = 1_048_576;
@@ -34,7 +38,7 @@ export const bucketChecks = (
         failure('bucket', `The bucket ${bucket} does not exist.`, 'Make it with `rollcall bucket ensure`.'),
       ];
     case 'unsupported':
-      return report.reasons.map((reason) => failure('bucket', sentence(reason), UNSUPPORTED_ADVICE));
+      return report.reasons.map((reason) => failure('bucket', sentence(reason), UNSUPPORTED_ADVICE[report.mendedBy]));
     case 'usable':
       return [serverCheck(report.serverVersion), ...usableChecks(report, bucket, ttl)];
   }

@@ -89,10 +89,12 @@ async function check(
     return withoutStream({ kind: 'unavailable', description: 'not connected to NATS' });
   }
   const tooOld = versionProblem(serverVersion);
-  if (tooOld !== undefined) return withoutStream({ kind: 'unsupported', serverVersion, reasons: [tooOld] });
+  if (tooOld !== undefined) {
+    return withoutStream({ kind: 'unsupported', serverVersion, reasons: [tooOld], mendedBy: 'newer-server' });
+  }
   if (!isBucketName(options.bucket)) {
     const reason = `"${options.bucket}" is no bucket name: use letters, digits, "_" and "-" only`;
-    return withoutStream({ kind: 'unsupported', serverVersion, reasons: [reason] });
+    return withoutStream(forAPerson(serverVersion, reason));
   }
 
   const stream = streamName(options.bucket);
@@ -138,7 +140,7 @@ async function create(
       const { errCode } = made.error;
       if (errCode === ErrCode.replicasNeedCluster) {
         const reason = `${description}: set --bucket-replicas=1 or run a NATS cluster`;
-        return withoutStream({ kind: 'unsupported', serverVersion, reasons: [reason] });
+        return withoutStream(forAPerson(serverVersion, reason));
       }
       return withoutStream({ kind: 'unavailable', description });
     }
@@ -171,12 +173,12 @@ async function verify(
     const answer = await callApi(connection, `STREAM.UPDATE.${stream}`, updated, signal, CREATE_TIMEOUT_MS);
     if (answer.error !== undefined) {
       const reason = `upgrading bucket ${options.bucket} failed: ${answer.error.description} (${answer.error.errCode})`;
-      return withoutStream({ kind: 'unsupported', serverVersion, reasons: [reason] });
+      return withoutStream(forAPerson(serverVersion, reason));
     }
   } catch (error) {
     if (!(error instanceof RegistryError && error.kind === 'denied')) throw error;
     const reason = `bucket ${options.bucket} needs an upgrade that this NATS user may not do: let one that may run \`rollcall bucket ensure\`, or the operator once with --bucket-policy=Upgrade`;
-    return withoutStream({ kind: 'unsupported', serverVersion, reasons: [reason] });
+    return withoutStream(forAPerson(serverVersion, reason));
   }
   const readBack = await callApi(connection, `STREAM.INFO.${stream}`, undefined, signal);
   if (readBack.error !== undefined) return withoutStream(serverProblem(readBack.error));
@@ -189,12 +191,16 @@ function judge(options: BucketOptions, info: Json, serverVersion: string): Bucke
   const state = asJson(info['state']);
   const hint = 'set --bucket-policy=Upgrade';
   const missing = additions(bucket, config);
-  const reasons = obstacles(bucket, config);
+  const hopeless = obstacles(bucket, config);
+  const reasons = [...hopeless];
   if (missing.allow_msg_ttl) reasons.push(`bucket ${bucket} has no per-message TTL (allow_msg_ttl): ${hint}`);
   if (missing.allow_atomic) reasons.push(`bucket ${bucket} takes no atomic batches (allow_atomic): ${hint}`);
   if (missing.subjects) reasons.push(`bucket ${bucket} lacks the subject ${lockSubjects(bucket)}: ${hint}`);
   const maxMessageBytes = typeof config['max_msg_size'] === 'number' ? config['max_msg_size'] : -1;
-  if (reasons.length > 0) return withoutStream({ kind: 'unsupported', serverVersion, reasons });
+  if (reasons.length > 0) {
+    const mendedBy = hopeless.length === 0 ? 'additions' : 'person';
+    return withoutStream({ kind: 'unsupported', serverVersion, reasons, mendedBy });
+  }
   const report: UsableBucket = {
     kind: 'usable',
     serverVersion,
@@ -242,16 +248,19 @@ function obstacles(bucket: string, config: Json): string[] {
   }
   if (history !== 1 && config['allow_rollup_hdrs'] !== true) {
     reasons.push(
-      `bucket ${bucket} has history ${history} and no roll-ups, so old values would resurface when newer ones lapse: set its history to 1 or allow_rollup_hdrs`,
+      `bucket ${bucket} has history ${history} and no roll-ups, so old values would resurface when newer ones lapse: ${setHistory(bucket)} or allow_rollup_hdrs`,
     );
   }
   if (history !== 1 && markerTtl > SMALLEST_TTL_SECONDS) {
     reasons.push(
-      `bucket ${bucket} has history ${history} and a marker TTL of ${markerTtl} s, to which the server would raise every shorter TTL: set its history to 1 or its subject_delete_marker_ttl to at most ${SMALLEST_TTL_SECONDS} s`,
+      `bucket ${bucket} has history ${history} and a marker TTL of ${markerTtl} s, to which the server would raise every shorter TTL: ${setHistory(bucket)} or its subject_delete_marker_ttl to at most ${SMALLEST_TTL_SECONDS} s`,
     );
   }
   return reasons;
 }
+
+const setHistory = (bucket: string): string =>
+  `set its history to 1 (nats stream edit ${streamName(bucket)} --max-msgs-per-subject=1)`;
 
 /** What `nats kv add` makes, plus what Rollcall needs; KV clients of every language accept it. */
 function newBucketConfig({ bucket, storage }: BucketOptions, replicas: number): Json {
@@ -282,6 +291,13 @@ function newBucketConfig({ bucket, storage }: BucketOptions, replicas: number): 
 const lockSubjects = (bucket: string): string => `$ROLLCALL.${bucket}.>`;
 
 const markerTtlSeconds = (config: Json): number => numberOf(config['subject_delete_marker_ttl']) / NS_PER_SECOND;
+
+const forAPerson = (serverVersion: string, reason: string): BucketReport => ({
+  kind: 'unsupported',
+  serverVersion,
+  reasons: [reason],
+  mendedBy: 'person',
+});
 
 const withoutStream = (report: BucketReport): BucketCheck => ({ report, maxMessageBytes: -1, allowsRollups: false });
 

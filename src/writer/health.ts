@@ -106,7 +106,7 @@ export class HealthRecord {
         if (this.#brokenBy === 'check') this.well();
         return;
       case 'unsupported':
-        this.#break('RegistryUnsupported', report.reasons.join(' '), 'check');
+        this.#break('RegistryUnsupported', report.reasons.join('; '), 'check');
         return;
       case 'missing':
         this.#break('RegistryUnavailable', report.description, 'check');

@@ -73,11 +73,19 @@ export type BucketReport =
       /** The wall clock of the server that answered minus ours; absent: the answer took too long to tell. */
       readonly clockOffsetMs?: number;
     }
-  /** It will not do, and why, in sentences that say what to do. */
-  | { readonly kind: 'unsupported'; readonly serverVersion: string; readonly reasons: readonly string[] }
+  | UnsupportedBucket
   | { readonly kind: 'missing'; readonly serverVersion: string; readonly description: string }
   | { readonly kind: 'denied'; readonly description: string }
   | { readonly kind: 'unavailable'; readonly description: string };
+
+/** It will not do, and why, in sentences that say what to do, without a full stop. */
+export type UnsupportedBucket = {
+  readonly kind: 'unsupported';
+  readonly serverVersion: string;
+  readonly reasons: readonly string[];
+  /** What mends all of it: a newer server, the additions of `bucketPolicy` Upgrade, or a person with the rights to. */
+  readonly mendedBy: 'newer-server' | 'additions' | 'person';
+};
 
 /** Reading failed. `transient`: back off and try again; `denied`: a right is missing; `missing`: there is no stream. */
 export class RegistryError extends Error {

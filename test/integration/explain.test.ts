@@ -176,6 +176,7 @@ beforeAll(async () => {
   const { api } = stage;
   for (const namespace of [NAMESPACE, 'bare', 'awarded', 'crowded']) await stage.cluster.createNamespace(namespace);
   operator = await stage.startOperator({ args: SETTINGS, await: 'readyz' });
+  await stage.observe();
   await prepareRegistry();
   await prepareResources();
   await preparePods();

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { bucketChecks } from '../../../src/cli/bucket-checks.ts';
 import { checkLines, exitCodeOf, failure, ok, type Verdict, warning } from '../../../src/cli/check.ts';
-import type { BucketReport } from '../../../src/writer/registry.ts';
+import type { BucketReport, UnsupportedBucket } from '../../../src/writer/registry.ts';
 
 const usable: Extract<BucketReport, { kind: 'usable' }> = {
   kind: 'usable',
@@ -16,6 +16,13 @@ const usable: Extract<BucketReport, { kind: 'usable' }> = {
   history: 1,
   replicas: 1,
 };
+
+const unsupported = (mendedBy: UnsupportedBucket['mendedBy'], reason: string): BucketReport => ({
+  kind: 'unsupported',
+  serverVersion: '2.15.2',
+  reasons: [reason],
+  mendedBy,
+});
 
 const checksOf = (report: BucketReport) =>
   bucketChecks(report, 'service-registry', { ttlSeconds: 30, refreshIntervalSeconds: 10 });
@@ -36,10 +43,12 @@ describe('bucketChecks', () => {
     ['no JetStream', { kind: 'unavailable', description: 'no leader' }, 'failure', ['no leader', 'JetStream']],
     [
       'a bucket without TTL',
-      { kind: 'unsupported', serverVersion: '2.15.2', reasons: ['no TTL: set --bucket-policy=Upgrade'] },
+      unsupported('additions', 'no TTL: set --bucket-policy=Upgrade'),
       'failure',
       ['No TTL', 'bucket ensure'],
     ],
+    ['a bucket that is a mirror', unsupported('person', 'a mirror'), 'failure', ['A mirror.', 'owns the bucket']],
+    ['a server too old', unsupported('newer-server', 'too old'), 'failure', ['Too old.', 'Upgrade the server']],
   ])('%s', (_what, report, worst, says) => {
     const checks = checksOf(report);
     expect(exitCodeOf(checks)).toBe({ ok: 0, warning: 1, failure: 2 }[worst]);

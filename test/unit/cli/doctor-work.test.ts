@@ -1,5 +1,5 @@
 // What `doctor` says while the world moves, or the bucket will not be read: on lists that change from one to the next
-// and a bucket that answers as told. The whole command, on real servers, is `test/integration/cli.test.ts`.
+// and a bucket that answers as told. The whole command, on real servers, is `test/integration/doctor.test.ts`.
 
 import { describe, expect, test } from 'vitest';
 import { type Check, exitCodeOf } from '../../../src/cli/check.ts';
