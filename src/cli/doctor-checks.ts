@@ -159,12 +159,16 @@ export const resourcesCheck = (all: readonly Refused[], resources: number): Chec
     ? ok('resources', `None of the ${plural(resources, 'ServiceRegistration')} waits for a person.`)
     : warning(
         'resources',
-        `${plural(some.length, 'ServiceRegistration')} ${some.length === 1 ? 'waits' : 'wait'} for a person: ${named(some.map(({ registration, reason, message }) => `${registration} ${reason}: ${message}`))}`,
+        `${plural(some.length, 'ServiceRegistration')} ${some.length === 1 ? 'waits' : 'wait'} for a person: ${named(
+          some.map(({ registration, reason, message }) => `${registration} ${reason}: ${message}`),
+          ' ',
+        )}`,
         'kubectl describe sreg NAME, or rollcall explain sreg/NAME, says more.',
       );
 };
 
-const named = (items: readonly string[]): string =>
+/** `between`: a comma, but a blank where the items are sentences. */
+const named = (items: readonly string[], between = ', '): string =>
   items.length <= NAMED_MAX
-    ? items.join(', ')
-    : `${items.slice(0, NAMED_MAX).join(', ')} and ${items.length - NAMED_MAX} more`;
+    ? items.join(between)
+    : `${items.slice(0, NAMED_MAX).join(between)} and ${items.length - NAMED_MAX} more`;

@@ -45,6 +45,24 @@ export const listCluster = async (
   return { views, gaps: gaps.flatMap((gap) => gap ?? []) };
 };
 
+/** Where a CRD is new, and under load, the API server refuses for a while and says for how long. */
+const TRIES = 4;
+const PATIENCE_MS = 3_000;
+
+const patiently = async (
+  { clock, signal }: Pick<ListClusterOptions, 'clock' | 'signal'>,
+  ask: () => Promise<void>,
+): Promise<void> => {
+  for (let tried = 1; ; tried += 1) {
+    try {
+      return await ask();
+    } catch (error) {
+      if (!(error instanceof ApiError && error.kind === 'tooMany') || tried === TRIES) throw error;
+      await clock.sleep(Math.min(error.retryAfterMs ?? 0, PATIENCE_MS), signal);
+    }
+  }
+};
+
 const listInto = async <T extends ViewObject>(
   options: ListClusterOptions,
   resource: Resource,
@@ -68,7 +86,7 @@ const listInto = async <T extends ViewObject>(
   };
   const attempt = async (sources: readonly ListedSource[]): Promise<'denied' | 'missing' | undefined> => {
     try {
-      for (const one of sources) await list(one);
+      for (const one of sources) await patiently(options, () => list(one));
       return undefined;
     } catch (error) {
       // 401 says nothing about rights: nobody knows who asks.

@@ -97,6 +97,12 @@ test.each<readonly [what: string, check: Check, verdict: Verdict, says: readonly
   ['a conflict', conflictCheck([{ pod: 'trading/p', detail: 'held by x' }]), 'warning', ['trading/p held by x']],
   ['a resource that waits for pods', resourcesCheck(refused('WaitingForPods'), 1), 'ok', []],
   ['an invalid resource', resourcesCheck(refused('InvalidSpec'), 1), 'warning', ['trading/x InvalidSpec: Because.']],
+  [
+    'two resources, a sentence each',
+    resourcesCheck([...refused('InvalidSpec'), ...refused('Conflict')], 2),
+    'warning',
+    ['2 ServiceRegistrations wait for a person: trading/x InvalidSpec: Because. trading/x Conflict: Because.\n'],
+  ],
 ])('%s', (_what, check, verdict, says) => {
   expect(check.verdict).toBe(verdict);
   const text = checkLines([check]).join('\n');
