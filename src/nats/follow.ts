@@ -37,7 +37,8 @@ export async function follow(
       });
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error;
-      if (context.connection.connected()) onProblem(error.message);
+      // Who has heard enough stops, often before the consumer's own answer: no problem.
+      if (context.connection.connected() && !signal.aborted) onProblem(error.message);
     }
     await context.clock.sleep(waitMs, signal);
     waitMs = Math.min(2 * waitMs, RETRY_MAX_MS);
