@@ -187,17 +187,17 @@ const WRONG: readonly (readonly [string, unknown, RegExp])[] = [
   [
     'In without values',
     { selector: { matchExpressions: [{ key: 'a', operator: 'In' }] } },
-    /matchExpressions\[0\]: .*need values/,
+    /spec\.selector\.matchExpressions\[0\]: .*need values/,
   ],
   [
     'Exists with values',
     { selector: { matchExpressions: [{ key: 'a', operator: 'Exists', values: ['b'] }] } },
-    /must have none/,
+    /spec\.selector\.matchExpressions\[0\]: .*must have none/,
   ],
   [
     'an unknown operator',
     { selector: { matchExpressions: [{ key: 'a', operator: 'Gt', values: ['1'] }] } },
-    /operator: Unsupported value/,
+    /spec\.selector\.matchExpressions\[0\]\.operator: Unsupported value/,
   ],
   ['a grace below 0', { notReadyGraceSeconds: -1 }, /spec\.notReadyGraceSeconds.*greater than or equal to 0/],
   ['a grace of 301 s', { notReadyGraceSeconds: 301 }, /spec\.notReadyGraceSeconds.*less than or equal to 300/],
@@ -228,7 +228,13 @@ describe('refused, with path and reason', () => {
 
   test.each(
     WRONG.map(([what, , message], index) => [what, `wrong-${index}`, message] as const),
-  )('%s', (_, name, message) => expect(told.get(name)).toMatch(message));
+  )('%s', (_, name, message) => {
+    expect(told.get(name)).toMatch(message);
+    // One fault, and so one field is named.
+    expect(new Set(told.get(name)?.match(/(?<=invalid: |\* |\[|, )spec[^\s:]*: /g)).size).toBe(1);
+  });
+
+  test('these are thirty and more', () => expect(WRONG.length).toBeGreaterThanOrEqual(30));
 
   test('a misspelt field', async () => {
     const input = JSON.stringify(manifestOf({ ttlSecond: 30 }, 'misspelt'));

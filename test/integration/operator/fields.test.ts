@@ -45,6 +45,7 @@ beforeAll(async () => {
           'none',
         ],
         ['--default-version', '{"fromLabel":"release"}', '--default-when-not-ready', 'Remove'],
+        ['--key-layout', 'Underscore', '--default-sticky-active-group', 'primary'],
       ].flat(),
     }),
   ]);
@@ -81,8 +82,8 @@ const untilWritten = (
     deadlineMs: 20_000,
   });
 
-const untilActive = (pod: objects.Pod, from = 0, among = observer) =>
-  untilWritten(pod, 'ACTIVE', ({ value }) => value?.status === 'ACTIVE', from, among);
+const untilActive = (pod: objects.Pod, from = 0) =>
+  untilWritten(pod, 'ACTIVE', ({ value }) => value?.status === 'ACTIVE', from);
 
 const ttlOf = (sighting: Sighting | undefined) => Number(sighting?.headers['Nats-TTL']);
 
@@ -384,14 +385,26 @@ test('an operator with Roles alone serves its namespace, by its own defaults and
     podLabels: { release: '5.6.7', tier: 'gold' },
   });
   const pod = await theOnly('trading', 'desk-service');
-  const first = await untilActive(pod, 0, deskObserver);
-  expect(first.key).toBe(`service-instances.desk-service.${pod.metadata.name}`);
+  const activeUnder = (key: string) =>
+    untilWritten(
+      pod,
+      `ACTIVE under ${key}`,
+      (one) => one.key === key && one.value?.status === 'ACTIVE',
+      0,
+      deskObserver,
+    );
+  const first = await activeUnder(`service-instances.desk-service.${pod.metadata.name}`);
+  await activeUnder(`service-instances_desk-service_${pod.metadata.name}`);
   expect(ttlOf(first)).toBe(9);
   expect(first.headers['Rollcall-Owner']).toMatch(/^desk\/trading\//);
   expect(first.value?.lastHeartbeat).toMatch(/Z$/);
   expect(first.value).toMatchObject({ version: '5.6.7', metadata: { cluster: 'test', tier: 'gold' } });
+  expect(first.value).toMatchObject({ stickyActiveGroup: 'primary', metadata: { stickyTerm: expect.any(Number) } });
   expect(first.value?.metadata).not.toHaveProperty('port');
-  await untilEffective('trading', 'desk-service', { ttlSeconds: 9, refreshIntervalSeconds: 3, whenNotReady: 'Remove' });
+  await untilEffective('trading', 'desk-service', {
+    ...{ ttlSeconds: 9, refreshIntervalSeconds: 3, whenNotReady: 'Remove' },
+    ...{ keyLayout: 'Underscore', stickyActiveGroup: 'primary' },
+  });
   expect((await desk.readyz()).status).toBe(200);
   const [said] = desk.log().filter(({ msg }) => msg === 'single namespaces are watched');
   expect(said).toMatchObject({ level: 'warn', namespaces: ['trading'] });

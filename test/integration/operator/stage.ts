@@ -53,7 +53,12 @@ export type EventObject = KubeObject & {
   readonly reason: string;
   readonly note?: string;
   readonly type: string;
-  readonly regarding: { readonly kind: string; readonly name: string; readonly uid: string };
+  readonly regarding: {
+    readonly kind: string;
+    readonly namespace?: string;
+    readonly name: string;
+    readonly uid: string;
+  };
 };
 
 export type StageOptions = {

@@ -5,6 +5,7 @@
 import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { jetstreamManager, type StreamConfig } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
 import { connect, type NatsConnection } from '@nats-io/transport-node';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { KubeObject } from '../../../hack/control-plane/api-client.ts';
@@ -13,8 +14,17 @@ import { waitFor } from '../../../hack/control-plane/wait.ts';
 import type { OperatorProcess } from '../../support/operator-process.ts';
 import { laterWords, listedWords } from '../../support/reason-list.ts';
 import { expectShown, SHOWN_WITH_LIMITS } from './kubectl-shows.ts';
-import { createPod, createRegistration, createWorkload, deletePod, type Pod, podsPath, REGISTER } from './objects.ts';
-import { BUCKET, type Registration, registrationsPath, START_MS, Stage } from './stage.ts';
+import {
+  createPod,
+  createRegistration,
+  createWorkload,
+  deletePod,
+  type Pod,
+  podsPath,
+  REGISTER,
+  setReady,
+} from './objects.ts';
+import { BUCKET, type EventObject, type Registration, registrationsPath, START_MS, Stage } from './stage.ts';
 
 const NAMESPACE = 'told';
 /** It comes to the other's service names, and to more services than its quota. */
@@ -177,6 +187,25 @@ describe('what a resource says by itself', () => {
     expect(described).toMatch(/Normal +Registered +\S+ +rollcall\.dev\/operator/);
   });
 
+  test('a role that passes on, a pod that falls ill and a key that somebody purged are told', async () => {
+    await register('sticky-service', { stickyActiveGroup: 'default' });
+    const members = await Promise.all(
+      ['sticky-a', 'sticky-b'].map((name) => pod(name, { labels: { app: 'sticky-service' } })),
+    );
+    const instance = (status: string) =>
+      waitFor(`a member that is ${status}`, async () => {
+        const { status: told } = (await stage.registration(NAMESPACE, 'sticky-service')) ?? {};
+        return told?.ready === '2/2' && told.details.find((one) => one['status'] === status);
+      });
+    const { pod: holder } = await instance('ACTIVE');
+    const { key = '' } = await instance('STANDBY');
+    for (const one of members) if (one.metadata.name === holder) await setReady(stage.api, one, false);
+    await untilEvent(`Pod/${holder}`, 'Unhealthy');
+    await untilEvent('ServiceRegistration/sticky-service', 'RoleChanged');
+    await (await new Kvm(nats).open(BUCKET)).purge(key);
+    await untilEvent('ServiceRegistration/sticky-service', 'Lapsed');
+  }, 60_000);
+
   test('refreshes write nothing to Kubernetes', async () => {
     /** The versions of all resources, and what the operator ever wrote. */
     const written = async () => {
@@ -312,3 +341,24 @@ test('every reason of the list was shown by kubectl, with a sentence', () => {
   const conditions = [...listedWords].filter((word) => !word.startsWith('Event ') && !laterWords.has(word));
   expect(conditions.filter((word) => !shown.has(word) && !SHOWN_WITH_LIMITS.has(word))).toEqual([]);
 });
+
+test('every Event of the list is shown by kubectl describe, of an object that it is about', async () => {
+  const told = await Promise.all(
+    [NAMESPACE, GREEDY].map((namespace) =>
+      stage.api.list<EventObject>(`/apis/events.k8s.io/v1/namespaces/${namespace}/events`),
+    ),
+  );
+  const reasons = [...listedWords].flatMap((word) => /^Event (.*)$/.exec(word)?.[1] ?? []);
+  const isShown = async (reason: string): Promise<boolean> => {
+    const events = told.flat().filter((one) => one.reason === reason);
+    // Some of the pods are gone by now.
+    const event = events.find(({ regarding }) => regarding.kind === 'ServiceRegistration') ?? events[0];
+    if (event === undefined) return false;
+    const { kind, namespace = '', name } = event.regarding;
+    const described = await stage.cluster.kubectlOk(['-n', namespace, 'describe', `${kind}/${name}`]);
+    return new RegExp(`^ +${event.type} +${reason} +.* rollcall\\.dev/operator +\\S+ `, 'm').test(described);
+  };
+  expect(reasons.length).toBeGreaterThan(0);
+  const shown = await Promise.all(reasons.map(isShown));
+  expect(reasons.filter((_, index) => !shown[index])).toEqual([]);
+}, 60_000);
