@@ -37,8 +37,10 @@ export async function follow(
       });
     } catch (error) {
       if (!(error instanceof RegistryError)) throw error;
-      // Who has heard enough stops, often before the consumer's own answer: no problem.
-      if (context.connection.connected() && !signal.aborted) onProblem(error.message);
+      // No problem: who has heard enough stops, often before the consumer's own answer; and of a stream that is not there,
+      // as before the first replica made it, the bucket check tells.
+      const expected = signal.aborted || error.kind === 'missing' || !context.connection.connected();
+      if (!expected) onProblem(error.message);
     }
     await context.clock.sleep(waitMs, signal);
     waitMs = Math.min(2 * waitMs, RETRY_MAX_MS);
