@@ -23,13 +23,14 @@ const flagsOf = (command: Command): readonly string[] => [
   ...command.options.flatMap(({ long }) => long ?? []),
   ...command.commands.flatMap(flagsOf),
 ];
-/** The last two are Node's, set in `bin/rollcall`. */
+/** The last three are Node's, set in `bin/rollcall`. */
 const flags = new Set([
   ...settings.map((setting) => `--${flagOf(setting)}`),
   ...flagsOf(program),
   '--help',
   '--max-semi-space-size',
   '--max-old-space-size',
+  '--heap-growing-percent',
 ]);
 const variables = new Set([...settings.map(variableOf), 'ROLLCALL_CONFIG']);
 /** Of the development tools, and the passwords of the example's users. */
