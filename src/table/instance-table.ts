@@ -357,11 +357,11 @@ export class InstanceTable {
 
   #settle(row: Row, observed: Observed, nowMs: number): void {
     const before = row.observed;
-    const stood = before.kind === 'ours';
+    const stood = stands(row);
     const wasRefused = this.#refusals.end(row);
     this.#see(row, observed);
     if (observed.kind === 'foreign') this.#noteLoss(row, before, observed.revision, nowMs);
-    else if (observed.kind === 'ours' && !stood) this.#losses.regained(row, nowMs);
+    else if (observed.kind === 'ours' && before.kind !== 'ours') this.#losses.regained(row, nowMs);
     if (wasRefused) this.#listener.onReport(row.wish.registration);
     row.inFlight = false;
     // When to look again: at somebody else's key, and at one of ours that should have lapsed.
@@ -370,7 +370,8 @@ export class InstanceTable {
     }
     this.#schedule(row, nowMs);
     this.#noteReport(row, nowMs);
-    if (observed.kind === 'ours' && !stood) this.#letRetire(row);
+    // Also of a key that said UNHEALTHY until now.
+    if (!stood && stands(row)) this.#letRetire(row);
   }
 
   /** Nothing of this was written: each row is decided anew, in front of those that wait already. */

@@ -196,6 +196,20 @@ describe('a layout that changes', () => {
     expect(new Set(await writesFor(20_000))).toEqual(new Set([`${dotted('a')} Refresh`]));
   });
 
+  test('and changes back to a key that is found to say UNHEALTHY: the one between lapses once that is ACTIVE', async () => {
+    wish('a', { keyLayout: 'DoubleUnderscore' });
+    acknowledge(take());
+    wish('a');
+    const [refused] = take();
+    if (refused === undefined) throw new Error('nothing to write');
+    const unhealthy = { kind: 'ours', status: 'UNHEALTHY', active: undefined, podUid: uidOf('a') } as const;
+    const times = { ttlMs: 30_000, writtenAtMs: clock.monotonicMs(), heartbeatMs: 0 };
+    table.observe(refused.row, { ...unhealthy, ...times, revision: 7, text: undefined });
+    acknowledge(take());
+    expect(new Set(await writesFor(40_000))).toEqual(new Set([`${dotted('a')} Refresh`]));
+    expect(keys()).toEqual([dotted('a')]);
+  });
+
   test('from Underscore to Dotted: what stays is not written anew', async () => {
     wish('a', { keyLayout: 'Underscore' });
     acknowledge(take());
