@@ -34,7 +34,7 @@ unit: install ## Run the unit and property tests only
 	@vitest run test/unit test/property
 
 simulation: install ## Run the simulation only; SEED=n replays one schedule
-	@vitest run test/simulation
+	@vitest run test/simulation$(if $(SEED),/operator.test.ts)
 
 integration: install tools ## Run the tests against a real control plane and NATS only
 	@vitest run test/integration

@@ -1,25 +1,56 @@
-// Seeded lives of a whole installation on fakes. `SEED=n` replays one; `SCHEDULES=n` runs that many.
+// Seeded lives of a whole installation on fakes, on as many threads as there are cores. `SEED=n` plays one again, with
+// stacks; `SHRINK=1` beside it finds the fewest steps that fail the same. `SCHEDULES=n` plays that many, from `FIRST=n` on.
 
+import { execFileSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
+import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
-import { runSchedule } from './support/schedule.ts';
+import { planOf, runSchedule } from './support/play.ts';
+import type { Played, Share } from './support/schedule-worker.ts';
+import { shrink } from './support/shrink.ts';
 
-const seedText = process.env['SEED'];
-const first = seedText === undefined ? 1 : Number(seedText);
-const count = seedText === undefined ? Number(process.env['SCHEDULES'] ?? 100) : 1;
+const SEED = process.env['SEED'];
+const COUNT = Number(process.env['SCHEDULES'] ?? 2_000);
+const FIRST = Number(process.env['FIRST'] ?? 1);
 
-test(`${count} schedules from seed ${first}`, { timeout: 600_000 }, async () => {
-  let messages = 0;
-  let fakeSeconds = 0;
-  const startedMs = performance.now();
-  for (let seed = first; seed < first + count; seed += 1) {
-    const outcome = await runSchedule(seed);
-    messages += outcome.messages;
-    fakeSeconds += outcome.fakeSeconds;
+const playShare = (workerData: Share): Promise<Played> =>
+  new Promise((resolve, reject) => {
+    const worker = new Worker(new URL('./support/schedule-worker.ts', import.meta.url), { workerData });
+    worker.once('message', resolve);
+    worker.once('error', reject);
+  });
+
+/** A seed means the same only with the same code. */
+const commit = (): string => {
+  try {
+    return execFileSync('git', ['describe', '--always', '--dirty'], { encoding: 'utf8' }).trim();
+  } catch {
+    return 'an unknown commit';
   }
+};
+
+test.skipIf(SEED === undefined)('the seed asked for', { timeout: 600_000 }, async () => {
+  const plan = planOf(Number(SEED));
+  if (process.env['SHRINK'] !== undefined) process.stdout.write(`${JSON.stringify(await shrink(plan))}\n`);
+  const { steps, fakeSeconds, messages } = await runSchedule(plan.seed);
+  process.stdout.write(`${steps} steps, ${Math.round(fakeSeconds)} simulated seconds, ${messages} messages\n`);
+});
+
+test.skipIf(SEED !== undefined)(`${COUNT} schedules from seed ${FIRST}`, { timeout: 3_600_000 }, async () => {
+  const startedMs = performance.now();
+  const step = Math.min(availableParallelism(), COUNT);
+  const shares = Array.from({ length: step }, (_, i) => ({ first: FIRST + i, step, end: FIRST + COUNT }));
+  const played = await Promise.all(shares.map(playShare));
+  const sum = (of: (share: Played) => number) => Math.round(played.reduce((total, share) => total + of(share), 0));
   const seconds = (performance.now() - startedMs) / 1_000;
   process.stdout.write(
-    `simulation: seeds ${first}..${first + count - 1}, ${Math.round(fakeSeconds)} simulated seconds, ${messages} messages, ${seconds.toFixed(1)} s\n`,
+    `simulation: seeds ${FIRST}..${FIRST + COUNT - 1}, ${sum(({ steps }) => steps)} steps, ${sum(({ fakeSeconds }) => fakeSeconds)} simulated seconds, ${sum(({ messages }) => messages)} messages, ${seconds.toFixed(1)} s\n`,
   );
+  const failures = played.flatMap((share) => share.failures);
+  expect(failures, `${failures.length} seeds failed at ${commit()}; SEED=n make simulation plays one again`).toEqual(
+    [],
+  );
+  expect(sum(({ schedules }) => schedules)).toBe(COUNT);
   // A schedule in which nothing is written would prove nothing.
-  expect(messages).toBeGreaterThan(count * 50);
+  expect(sum(({ messages }) => messages)).toBeGreaterThan(COUNT * 50);
 });

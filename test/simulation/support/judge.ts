@@ -54,6 +54,11 @@ export class Judge {
   readonly #gates: GateJudge;
   #read = 0;
   #revision = 0;
+  /** Subjects of ours that somebody wrote, and whether any of them more than once. */
+  readonly #taken = new Set<string>();
+  #takenTwice = false;
+  /** When somebody else's value last went. */
+  #freedAtMs = Number.NEGATIVE_INFINITY;
   #term = -1;
   /** The last moment at which a fault may have kept the operator from seeing or saying something. */
   disturbedUntilMs = 0;
@@ -77,13 +82,24 @@ export class Judge {
       if (entry.kind === 'stored') this.#stored(entry.message, entry.by, entry.atMs);
       else this.#gone(entry.subject, entry.kind, entry.atMs);
     }
-    // While somebody else holds a key of ours, its pod may be the only one that could be ACTIVE.
-    if (this.#foreign.size === 0) this.#sticky.check(Math.max(this.disturbedUntilMs, this.#world.specChangedAtMs));
+    // While somebody else holds a key of ours, its pod may be the only one that could be ACTIVE; that the key is free
+    // is noticed when it is looked at again, an interval later at most, or much later where it was taken twice.
+    const intervalMs = (this.#world.spec?.refreshIntervalSeconds ?? 0) * 1_000;
+    const freeMs = this.#freedAtMs + intervalMs;
+    if (this.#foreign.size === 0 && !this.#takenTwice)
+      this.#sticky.check(Math.max(this.disturbedUntilMs, this.#world.specChangedAtMs, freeMs));
     this.#noGhosts();
     this.#oneKeyPerPod();
     this.#gates.check(this.outages);
     const [error] = this.#world.errors;
     if (error !== undefined) throw new Error(`an error was logged: ${error}`);
+  }
+
+  /** What somebody took, and what is left to lapse, has its time; so has a view after trouble. */
+  get mayStillConverge(): boolean {
+    const nowMs = this.#world.clock.monotonicMs();
+    const lapsing = this.#world.isLapsing || this.#world.lapsingUntilMs > nowMs - 65_000;
+    return this.#foreign.size > 0 || this.#taken.size > 0 || lapsing || this.disturbedUntilMs > nowMs - 15_000;
   }
 
   /** I9: what the registry must hold once nothing happens any more. */
@@ -127,6 +143,8 @@ export class Judge {
       this.#live.delete(message.subject);
       this.#forgetHeartbeat(message.subject);
       if (message.operation === 'PUT') this.#foreign.set(message.subject, atMs);
+      this.#takenTwice ||= this.#taken.has(message.subject);
+      this.#taken.add(message.subject);
       return;
     }
     // The marker of a lapse, which was told as such.
@@ -207,7 +225,7 @@ export class Judge {
     this.#sticky.gone(subject, atMs, 'others');
     const live = this.#live.get(subject);
     this.#live.delete(subject);
-    this.#foreign.delete(subject);
+    if (this.#foreign.delete(subject)) this.#freedAtMs = atMs;
     this.#forgetHeartbeat(subject);
     if (live === undefined || how === 'removed') return;
     const pod = this.#world.pods.get(live.uid);

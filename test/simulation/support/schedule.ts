@@ -1,60 +1,13 @@
-// One random life of a world: a seed decides what happens when. Faults heal; after the last one the world is given 20 s
-// to converge. Everything is judged after every step, and a failure names the seed and the last steps.
+// What can happen to a world, by name: people, pods, and faults that heal. A schedule (`play.ts`) picks from it; what
+// breaks for good stands in `broken-forever.ts`, faults of the registry's server and of what the API server says apart.
 
 import type { Random } from '../../../src/clock.ts';
-import { Judge, LOCK } from './judge.ts';
-import { between, pick, seeded } from './seeded.ts';
-import { PLAIN, type Replica, type Spec, World } from './world.ts';
+import { LOCK } from './judge.ts';
+import { type Action, disturbed, outage, pass, RECOVERY_MS, type Scene } from './scene.ts';
+import { between, pick } from './seeded.ts';
+import { PLAIN, type Replica, type Spec, type World } from './world.ts';
 
-const STEPS = 40;
-const STEP_MS_MAX = 3_000;
-/** Judging this often on the way notices what would heal by itself. */
-const LOOK_EVERY_MS = 500;
-
-export type Outcome = { readonly steps: number; readonly fakeSeconds: number; readonly messages: number };
-
-export const runSchedule = async (seed: number): Promise<Outcome> => {
-  const random = seeded(seed);
-  const world = new World(random);
-  const judge = new Judge(world);
-  const told: string[] = [];
-  const startedMs = world.clock.monotonicMs();
-  try {
-    if (seed % 2 === 0) world.setSpec({ ...PLAIN, notReadyGraceSeconds: 8 });
-    world.startReplica();
-    world.startReplica(between(random, -60_000, 60_000));
-    for (let i = 0; i < 4; i += 1) world.addPod(`pod-${i}`, true);
-    disturbed(judge, world, 2_000);
-    for (let step = 0; step < STEPS; step += 1) {
-      const [name, act] = pick(random, ACTIONS);
-      told.push(`${Math.round(world.clock.monotonicMs() - startedMs)} ms: ${name}`);
-      await act({ world, judge, random, step });
-      await pass(world, judge, between(random, 10, STEP_MS_MAX));
-    }
-    told.push('healed');
-    heal(world);
-    while (world.replicas.length < 2) world.startReplica();
-    disturbed(judge, world, 0);
-    // A key that somebody took may stand for 20 s, and what is suspended or on its way out for a TTL.
-    await pass(world, judge, 65_000);
-    judge.checkConverged();
-    await world.end();
-    if (world.clock.pendingTimers() > 0) throw new Error(`${world.clock.pendingTimers()} timers are left`);
-  } catch (error) {
-    const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    throw new Error(`seed ${seed}: ${why}\nlast steps:\n  ${told.slice(-12).join('\n  ')}`);
-  }
-  return {
-    steps: told.length,
-    fakeSeconds: (world.clock.monotonicMs() - startedMs) / 1_000,
-    messages: world.stream.history().length,
-  };
-};
-
-type Scene = { readonly world: World; readonly judge: Judge; readonly random: Random; readonly step: number };
-type Action = readonly [string, (scene: Scene) => Promise<void> | void];
-
-const ACTIONS: readonly Action[] = [
+export const ACTIONS: readonly Action[] = [
   ['a pod comes', ({ world, step, random }) => world.addPod(`pod-x${step}`, random() < 0.7)],
   ['a pod comes', ({ world, step, random }) => world.addPod(`pod-y${step}`, random() < 0.7)],
   ['a pod flaps', ({ world, random }) => flap(world, random)],
@@ -126,9 +79,6 @@ const apart = async ({ world, judge, random }: Scene, fault: (replica: Replica) 
   spell.untilMs = world.clock.monotonicMs() + RECOVERY_MS;
   disturbed(judge, world, RECOVERY_MS);
 };
-
-/** Watches back off up to 5 s after long trouble, and a proof of freshness takes a while. */
-const RECOVERY_MS = 35_000;
 
 const crash = async (scene: Scene): Promise<void> => {
   const { world, judge, random } = scene;
@@ -222,23 +172,6 @@ const longOutage = async ({ world, judge, random }: Scene): Promise<void> => {
   await outage(world, judge, [...world.replicas], how, between(random, 20_000, 70_000));
 };
 
-const outage = async (
-  world: World,
-  judge: Judge,
-  replicas: readonly Replica[],
-  how: 'stalled' | 'disconnected',
-  ms: number,
-): Promise<void> => {
-  const spell = { fromMs: world.clock.monotonicMs(), untilMs: Number.POSITIVE_INFINITY };
-  judge.outages.push(spell);
-  for (const { registry } of replicas) registry.setLink(how);
-  disturbed(judge, world, 0);
-  await pass(world, judge, ms, true);
-  for (const { registry } of replicas) registry.setLink('up');
-  spell.untilMs = world.clock.monotonicMs();
-  disturbed(judge, world, 9_000);
-};
-
 const fullBucket = async ({ world, judge, random }: Scene): Promise<void> => {
   world.stream.full = true;
   await pass(world, judge, between(random, 1_000, 20_000), true);
@@ -246,25 +179,13 @@ const fullBucket = async ({ world, judge, random }: Scene): Promise<void> => {
   disturbed(judge, world, 5_000);
 };
 
-const heal = (world: World): void => {
+/** The end of all faults, and of settings under which nothing could be judged. */
+export const heal = (world: World): void => {
   if (world.spec === undefined || world.spec.suspend) world.setSpec(PLAIN);
   else if (world.spec.ttlSeconds > 60) world.setSpec({ ...world.spec, ttlSeconds: 30, refreshIntervalSeconds: 10 });
 
   for (const { api, registry } of world.replicas) {
     api.faults.pass();
     registry.setLink('up');
-  }
-};
-
-const disturbed = (judge: Judge, world: World, forMs: number): void => {
-  judge.disturbedUntilMs = Math.max(judge.disturbedUntilMs, world.clock.monotonicMs() + forMs);
-};
-
-const pass = async (world: World, judge: Judge, ms: number, disturbing = false): Promise<void> => {
-  const endMs = world.clock.monotonicMs() + ms;
-  while (world.clock.monotonicMs() < endMs) {
-    await world.clock.advance(Math.min(LOOK_EVERY_MS, endMs - world.clock.monotonicMs()));
-    if (disturbing) disturbed(judge, world, 0);
-    judge.check();
   }
 };

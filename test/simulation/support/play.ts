@@ -1,0 +1,94 @@
+// One random life of a world. A seed makes a plan: how the world begins, and which actions come when, each with a seed
+// of its own. Playing a plan judges the world all the way; a failure names the seed and the last steps. A plan is plain
+// data: one that failed can be shortened (`shrink.ts`) and kept (`regressions.ts`), whatever becomes of the seeds.
+
+import { Judge } from './judge.ts';
+import { disturbed, pass } from './scene.ts';
+import { ACTIONS, heal } from './schedule.ts';
+import { between, pick, seeded } from './seeded.ts';
+import { PLAIN, World } from './world.ts';
+
+/** Name of the action, its seed, and how long the world is left alone after it. */
+export type Step = readonly [name: string, seed: number, pauseMs: number];
+export type Plan = {
+  readonly seed: number;
+  readonly pods: number;
+  readonly graceSeconds: number;
+  readonly steps: readonly Step[];
+};
+
+export type Outcome = { readonly steps: number; readonly fakeSeconds: number; readonly messages: number };
+
+const STEPS_MIN = 3;
+const STEPS_MAX = 14;
+const PAUSE_MS_MAX = 3_000;
+/** I9 */
+const CONVERGES_MS = 15_000;
+/** A key that somebody took may stand for 20 s, and what is suspended or on its way out for a TTL. */
+const LAPSES_MS = 65_000;
+
+export const planOf = (seed: number): Plan => {
+  const random = seeded(seed);
+  const count = Math.floor(between(random, STEPS_MIN, STEPS_MAX + 1));
+  return {
+    seed,
+    pods: 4,
+    graceSeconds: seed % 2 === 0 ? 8 : 0,
+    steps: Array.from({ length: count }, () => [
+      pick(random, ACTIONS)[0],
+      Math.floor(random() * 0x1_0000_0000),
+      Math.round(between(random, 10, PAUSE_MS_MAX)),
+    ]),
+  };
+};
+
+export const runSchedule = (seed: number): Promise<Outcome> => play(planOf(seed));
+
+export const play = async (plan: Plan): Promise<Outcome> => {
+  const random = seeded(plan.seed);
+  const world = new World(random);
+  const judge = new Judge(world);
+  const told: string[] = [];
+  const startedMs = world.clock.monotonicMs();
+  try {
+    if (plan.graceSeconds > 0) world.setSpec({ ...PLAIN, notReadyGraceSeconds: plan.graceSeconds });
+    world.startReplica();
+    world.startReplica(between(random, -60_000, 60_000));
+    for (let i = 0; i < plan.pods; i += 1) world.addPod(`pod-${i}`, true);
+    disturbed(judge, world, 2_000);
+    await pass(world, judge, between(random, 0, 6_000));
+    for (const [step, [name, seed, pauseMs]] of plan.steps.entries()) {
+      told.push(`${Math.round(world.clock.monotonicMs() - startedMs)} ms: ${name}`);
+      await actionOf(name)({ world, judge, random: seeded(seed), step });
+      await pass(world, judge, pauseMs);
+    }
+    told.push('healed');
+    heal(world);
+    while (world.replicas.length < 2) world.startReplica();
+    disturbed(judge, world, 0);
+    await converge(world, judge);
+    await world.end();
+    if (world.clock.pendingTimers() > 0) throw new Error(`${world.clock.pendingTimers()} timers are left`);
+  } catch (error) {
+    const why = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    throw new Error(`seed ${plan.seed}: ${why}\nlast steps:\n  ${told.slice(-12).join('\n  ')}`);
+  }
+  return {
+    steps: plan.steps.length,
+    fakeSeconds: (world.clock.monotonicMs() - startedMs) / 1_000,
+    messages: world.stream.history().length,
+  };
+};
+
+const converge = async (world: World, judge: Judge): Promise<void> => {
+  await pass(world, judge, CONVERGES_MS);
+  const dueMs = world.clock.monotonicMs() + LAPSES_MS - CONVERGES_MS;
+  while (world.clock.monotonicMs() < dueMs && judge.mayStillConverge) await pass(world, judge, 5_000);
+  judge.checkConverged();
+};
+
+const actionOf = (name: string): (typeof ACTIONS)[number][1] => {
+  const [, act] = ACTIONS.find(([known]) => known === name) ?? [];
+  if (act === undefined) throw new Error(`no action is called "${name}"`);
+  return act;
+};
