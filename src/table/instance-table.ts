@@ -97,7 +97,8 @@ export class InstanceTable {
     const kept = new Set<Row>();
     for (const wish of wishes) {
       const held = rows.filter((row) => continues(row.wish, wish));
-      const instanceId = (held.find(({ farewell }) => !farewell) ?? held[0])?.instanceId;
+      const instanceId = (held.find(({ farewell }) => !farewell) ?? held.find((row) => this.#isFreeFor(row, wish)))
+        ?.instanceId;
       if (instanceId === undefined) {
         fresh.push(wish);
         continue;
@@ -542,6 +543,11 @@ export class InstanceTable {
       if (forms.includes(row.form) || !continues(row.wish, wish)) continue;
       this.#letRetire(this.#update(row, wish, row.tenure === 'current' ? 'retiring' : row.tenure));
     }
+  }
+
+  /** Since the row said farewell its id may have become another pod's, under a key of another form. */
+  #isFreeFor({ wish: { serviceName }, instanceId }: Row, wish: Wish): boolean {
+    return this.#index.instance(serviceName, instanceId).every((row) => row.farewell || continues(row.wish, wish));
   }
 
   #create(wish: Wish, instanceId: string, form: KeyForm, observed: Observed): Row {

@@ -236,6 +236,25 @@ describe('a layout that changes', () => {
     ]);
   });
 
+  test('a pod whose farewell is under way, and that comes back, does not take the id that another pod has by now', () => {
+    const alike = (index: number, keyLayout: 'Dotted' | 'DoubleUnderscore') => {
+      const uid = `6f1d2c3b-${index}111-4000-8000-000000000001`;
+      const made = aWish({ podName: `p${index}`, keyLayout });
+      table.setWishes(pod(`p${index}`), uid, [{ ...made, pod: { ...made.pod, uid } }]);
+      return uid;
+    };
+    const uid = alike(1, 'DoubleUnderscore');
+    acknowledge(take());
+    table.setWishes(pod('p1'), uid, []);
+    alike(2, 'Dotted');
+    alike(1, 'Dotted');
+    const live = [...table.rows()].filter(({ farewell }) => !farewell);
+    expect(live.map(({ key, wish: { pod } }) => `${key} ${pod.name}`)).toEqual([
+      `${dotted('trading-service-6f1d2c3b')} p2`,
+      `${dotted('trading-service-6f1d2c3b11114000')} p1`,
+    ]);
+  });
+
   test('on a replica that does not lead only the new key is left', async () => {
     await table.stopLeading(noPause);
     wish('a');
