@@ -12,6 +12,8 @@ import { type JudgeContext, judge } from './judge.ts';
 import { lockSubject, renewal, type Term, UNSTOPPABLE } from './lock.ts';
 import type { BatchMessage, CommitOutcome, RejectReason, Revision, StoredMessage } from './registry.ts';
 
+export const LOCK_GONE = 'the lock was taken by another replica or removed';
+
 export type CommitResult =
   /** All of it is stored, but for what was taken out. The rows wait for `settle`, in flight until then. */
   | { readonly kind: 'stored'; readonly settle: () => void }
@@ -70,7 +72,7 @@ export const commitWrites = async (
       case 'conflict': {
         if (refusals >= 3) return { kind: 'over', why: 'a batch was refused again and again' };
         const left = await takeOutChanged(context, term, writes, refusals === 0 ? outcome.actualRevision : 0, signal);
-        if (left === undefined) return { kind: 'over', why: 'the lock was taken by another replica or removed' };
+        if (left === undefined) return { kind: 'over', why: LOCK_GONE };
         refusals += 1;
         writes = context.table.withoutTorn(left);
         keys = planKeys(context, term, writes);

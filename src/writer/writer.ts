@@ -15,7 +15,7 @@ import { Wakeup } from '../wakeup.ts';
 import { announce, awaitFresher } from './announcement.ts';
 import { audit } from './audit.ts';
 import { KEYS_PER_BATCH, type KeyMessage, planKey, subjectOf } from './batch-plan.ts';
-import { commitWrites, judgeContext, learn, planContext, planKeys } from './commit.ts';
+import { commitWrites, judgeContext, LOCK_GONE, learn, planContext, planKeys } from './commit.ts';
 import type { WriterContext } from './context.ts';
 import { elect } from './election.ts';
 import { type BucketRoom, HealthRecord } from './health.ts';
@@ -47,6 +47,8 @@ export class Writer {
   #holder: string | undefined;
   #wasLast = false;
   #ahead: Ahead | undefined;
+  /** The connection came back since the lock was last known to be ours. */
+  #reconnected = false;
   #yieldedAtMs = Number.NEGATIVE_INFINITY;
   /** Settles the rows of the last batch, which is stored; undefined: they are. */
   #unsettled: (() => void) | undefined;
@@ -55,7 +57,10 @@ export class Writer {
     this.#context = context;
     this.#bell = new Wakeup(context.clock);
     this.#health = new HealthRecord(context.clock, context.log, onHealth);
-    context.registry.onConnectionChange(() => this.#bell.ring());
+    context.registry.onConnectionChange((connected) => {
+      if (connected) this.#reconnected = true;
+      this.#bell.ring();
+    });
   }
 
   /** Something urgent is in the table. */
@@ -236,6 +241,7 @@ export class Writer {
       if (term.blind && knowledge() !== 'none') return 'the cluster has been listed';
       const nowMs = clock.monotonicMs();
       if (nowMs - term.renewedAtMs > FENCE_MS) return 'no batch was acknowledged for 4 s';
+      if (this.#reconnected && !(await this.#stillHolds(term, signal))) return LOCK_GONE;
       const room = Math.min(KEYS_PER_BATCH, budget.keys);
       const { writes, reads, planned } = this.#takeAhead() ?? this.#take(room, mayWrite);
       if (reads.length > 0 || writes.length === 0) this.#settle();
@@ -284,6 +290,17 @@ export class Writer {
       }
     }
     return undefined;
+  }
+
+  /**
+   * A server that comes back may have lost what it acknowledged, and gives those revisions a second time: the one that
+   * our next batch expects of the lock may be another replica's.
+   */
+  async #stillHolds(term: Term, signal: AbortSignal): Promise<boolean> {
+    const { registry, bucket, operatorId, replicaId } = this.#context;
+    this.#reconnected = false;
+    const [lock] = await registry.read([lockSubject(bucket, operatorId)], signal);
+    return lock?.operation === 'PUT' && lock.revision === term.lockRevision && holderOf(lock) === replicaId;
   }
 
   #settle(): void {
@@ -355,12 +372,14 @@ export class Writer {
       await clock.sleep(INSPECT_EVERY_MS, signal);
       if (signal.aborted) return undefined;
       const { ours } = table;
+      // Acknowledged before the question, so the answer knows it.
+      const { lockRevision } = term;
       const report = await registry.inspect(signal);
       if (signal.aborted || report.kind === 'unavailable') continue;
       this.#health.bucket(report);
       if (report.kind !== 'usable') return `the bucket is ${report.kind}`;
       if (report.incarnation !== term.incarnation) return 'the stream was made anew';
-      if (report.lastRevision < term.number) return 'the stream lost its newest messages';
+      if (report.lastRevision < lockRevision) return 'the stream lost its newest messages';
       if (report.messages >= ours) continue;
       // Keys that are about to lapse are among ours; asking every row takes 45 ms per 100,000, so only now.
       const standing = table.standing();
