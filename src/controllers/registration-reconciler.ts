@@ -67,6 +67,9 @@ export type RegistrationReconcilerContext = {
 /** Looking at a service of 10,000 pods takes 20 ms: a resource is looked at for one part in so many of the time. */
 const LOOK_SHARE = 10;
 
+/** Nobody waits for the echo of what was not written. */
+const LONG_AGO = Number.NEGATIVE_INFINITY;
+
 type Written = { readonly uid: string; readonly status: RegistrationStatus; readonly atMs: number };
 
 export class RegistrationReconciler {
@@ -113,6 +116,8 @@ export class RegistrationReconciler {
     if (isSame) {
       // Either the echo is still to come, or somebody wrote over it: seen from the view when the wait is over.
       if (echoing && !sameStatus(stored, registration.status)) later(key, last.atMs + ECHO_MS - nowMs);
+      // What a leader finds to be right is as good as written by it: nobody has said anything else after it.
+      if (speaking === 'leader' && !echoing) this.#written.set(key, { uid: registration.uid, status, atMs: LONG_AGO });
       return;
     }
     if (speaking !== 'leader' && this.#isSaid(status, registration.status, last)) return;
