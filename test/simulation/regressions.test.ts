@@ -21,6 +21,62 @@ const CASES: readonly Case[] = [
       ],
     },
   },
+  {
+    broke: 'I1, seed 296',
+    because: 'a pod that came back while its farewell was under way took the id of another whose UID begins alike',
+    plan: {
+      seed: 296,
+      pods: 2,
+      graceSeconds: 8,
+      steps: [
+        ['the spec changes', 3484464356, 1990],
+        ['the registration is deleted', 354329214, 968],
+      ],
+    },
+  },
+  {
+    broke: 'I6, seed 462',
+    because:
+      'after a crash of the server the lock of another replica stood at the revision that the old leader expected',
+    plan: {
+      seed: 462,
+      pods: 1,
+      graceSeconds: 8,
+      steps: [
+        ['the bucket is full', 4047112269, 1049],
+        ['the bucket is purged', 962388040, 2405],
+        ['the server forgets what it was told last', 2964072388, 2584],
+      ],
+    },
+  },
+  {
+    broke: 'I14, seed 563',
+    because: 'the same, with the loss while the connection was down',
+    plan: {
+      seed: 563,
+      pods: 2,
+      graceSeconds: 0,
+      steps: [
+        ['a pod flaps', 3987667063, 964],
+        ['the server forgets what it was told last, and was away', 76640468, 852],
+        ['the server forgets what it was told last, and was away', 3798151805, 2565],
+      ],
+    },
+  },
+  {
+    broke: 'I8, seed 325',
+    because: 'who led last said nothing of a registry that was away, because another had led in between',
+    plan: {
+      seed: 325,
+      pods: 4,
+      graceSeconds: 0,
+      steps: [
+        ["the server's clock jumps", 2803009914, 2688],
+        ['the leader stands still', 2915706475, 2347],
+        ['the registry is away for longer than the TTL', 3382424982, 2132],
+      ],
+    },
+  },
 ];
 
 describe('a schedule that once broke a promise', () => {

@@ -29,6 +29,9 @@ export class FakeWatch {
   readonly #keptBack: Buffer[] = [];
   readonly #timers: (() => void)[] = [];
   #sentVersion: number;
+  readonly #waiting: (() => void)[] = [];
+  /** When the last line that waits is sent. */
+  #turnAtMs = Number.NEGATIVE_INFINITY;
   #end: 'open' | 'end' | 'reset' = 'open';
   #wake: () => void = () => {};
   readonly #close: () => void;
@@ -87,7 +90,7 @@ export class FakeWatch {
   #sendBacklog(): void {
     const { collection, matches, from, initial, version } = this.#spec;
     if (initial !== undefined) {
-      for (const object of initial) this.#send(Buffer.from(`${JSON.stringify({ type: 'ADDED', object })}\n`));
+      for (const object of initial) this.#send(Buffer.from(`${JSON.stringify({ type: 'ADDED', object })}\n`), 'listed');
       this.#sendBookmark(version, { 'k8s.io/initial-events-end': 'true' });
       return;
     }
@@ -100,9 +103,18 @@ export class FakeWatch {
   }
 
   #changed(change: Change): void {
-    const { eventDelayMs } = this.#faults;
-    if (eventDelayMs === 0) return this.#deliver(change, this.#spec.matches);
-    this.#timers.push(this.#clock.after(eventDelayMs, () => this.#deliver(change, this.#spec.matches)));
+    this.#inTurn(() => this.#deliver(change, this.#spec.matches));
+  }
+
+  /** Late by what the faults say, and never before what happened earlier. */
+  #inTurn(act: () => void): void {
+    const nowMs = this.#clock.monotonicMs();
+    const atMs = Math.max(nowMs + this.#faults.eventDelayMs, this.#turnAtMs);
+    if (atMs <= nowMs && this.#waiting.length === 0) return act();
+    this.#turnAtMs = atMs;
+    this.#waiting.push(act);
+    // Whichever timer comes first, what waits longest goes: sums of times are not exact.
+    this.#timers.push(this.#clock.after(atMs - nowMs, () => this.#waiting.shift()?.()));
   }
 
   /** An object that begins or ceases to match is added or deleted, for who watches with a selector. */
@@ -132,9 +144,13 @@ export class FakeWatch {
 
   #bookmark(): void {
     const { cacheVersion } = this.#spec.collection;
-    if (this.#faults.noBookmarks || cacheVersion <= this.#sentVersion) return;
-    this.#sentVersion = cacheVersion;
-    this.#sendBookmark(cacheVersion, undefined);
+    if (this.#faults.noBookmarks) return;
+    // A server that is behind with events is behind with what it says of itself.
+    this.#inTurn(() => {
+      if (cacheVersion <= this.#sentVersion) return;
+      this.#sentVersion = cacheVersion;
+      this.#sendBookmark(cacheVersion, undefined);
+    });
   }
 
   #sendBookmark(version: number, annotations: Readonly<Record<string, string>> | undefined): void {
@@ -143,10 +159,11 @@ export class FakeWatch {
     this.#send(Buffer.from(`${JSON.stringify({ type: 'BOOKMARK', object: { kind, metadata } })}\n`));
   }
 
-  #send(line: Buffer): void {
+  /** What a list is made of does not get lost: a list that lacks something is another fault (`emptyLists`). */
+  #send(line: Buffer, what?: 'listed'): void {
     const { plural } = this.#spec.collection.resource;
     const fate = this.#faults.lineFate(plural);
-    if (fate === 'drop') return;
+    if (fate === 'drop' && what !== 'listed') return;
     if (fate === 'cut') {
       this.#pieces.push(line.subarray(0, line.length >> 1));
       return this.end('reset');

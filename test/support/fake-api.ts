@@ -65,9 +65,9 @@ export class FakeApi {
     this.store.put(resources.Namespace, { metadata: { name: 'kube-system' } });
   }
 
-  /** A client with faults of its own. */
-  connect(): FakeConnection {
-    return new FakeConnection(this, new Faults(this.#random));
+  /** A client with faults of its own, and with its process's clock. */
+  connect(clock = this.clock): FakeConnection {
+    return new FakeConnection(this, new Faults(this.#random), clock);
   }
 
   // ---- what a test does to the cluster ----
@@ -302,10 +302,12 @@ export class FakeApi {
 export class FakeConnection implements ApiTransport {
   readonly faults: Faults;
   readonly #api: FakeApi;
+  readonly #clock: FakeClock;
   readonly #watches = new Set<FakeWatch>();
 
-  constructor(api: FakeApi, faults: Faults) {
+  constructor(api: FakeApi, faults: Faults, clock: FakeClock) {
     this.#api = api;
+    this.#clock = clock;
     this.faults = faults;
     faults.onBreak = (how) => {
       for (const watch of [...this.#watches]) watch.end(how);
@@ -336,12 +338,12 @@ export class FakeConnection implements ApiTransport {
   }
 
   async #arrive(timeoutMs: number, signal: AbortSignal): Promise<void> {
-    await this.#api.clock.yield();
+    await this.#clock.yield();
     const { held } = this.faults;
     if (held !== undefined && !signal.aborted) {
       const done = new AbortController();
       const stop = AbortSignal.any([signal, done.signal]);
-      const late = this.#api.clock.sleep(timeoutMs, stop).then(() => 'late' as const);
+      const late = this.#clock.sleep(timeoutMs, stop).then(() => 'late' as const);
       const outcome = await Promise.race([late, held]);
       done.abort();
       if (outcome === 'late' && !signal.aborted) throw new ApiError('transient', `no answer within ${timeoutMs} ms`);

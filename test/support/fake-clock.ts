@@ -17,6 +17,8 @@ const STEPS_PER_INSTANT_MAX = 1_000_000;
 export class FakeClock implements Clock {
   readonly #line: TimeLine;
   #wallOffsetMs: number;
+  /** What falls due while the process is stopped; undefined: it runs. */
+  #kept: (() => void)[] | undefined;
 
   constructor(options: FakeClockOptions = {}, line?: TimeLine) {
     this.#line = line ?? new TimeLine(options.monotonicMs ?? 1_000_000);
@@ -43,22 +45,40 @@ export class FakeClock implements Clock {
         this.#line.cancel(timer);
         resolve();
       };
-      const timer = this.#line.after(ms, () => {
+      const done = () => {
         signal.removeEventListener('abort', onAbort);
         resolve();
-      });
+      };
+      const timer = this.#line.after(ms, () => this.#run(done));
       signal.addEventListener('abort', onAbort, { once: true });
     });
   }
 
   yield(): Promise<void> {
-    return new Promise((resolve) => this.#line.onNextTurn(resolve));
+    return new Promise((resolve) => this.#line.onNextTurn(() => this.#run(resolve)));
   }
 
   /** Runs `action` after `ms`, for fakes that need a timer without a signal. Returns what cancels it. */
   after(ms: number, action: () => void): () => void {
-    const timer = this.#line.after(ms, action);
+    const timer = this.#line.after(ms, () => this.#run(action));
     return () => this.#line.cancel(timer);
+  }
+
+  /** SIGSTOP for the process whose clock this is: nothing in it falls due any more. Time goes on. */
+  stopProcess(): void {
+    this.#kept ??= [];
+  }
+
+  /** SIGCONT: all that fell due meanwhile does so now, in its order. */
+  continueProcess(): void {
+    const kept = this.#kept ?? [];
+    this.#kept = undefined;
+    for (const action of kept) this.#line.onNextTurn(action);
+  }
+
+  #run(action: () => void): void {
+    if (this.#kept === undefined) action();
+    else this.#kept.push(action);
   }
 
   /** Moves time by `ms`, running what falls due on the way; resolves when all of it has settled. */

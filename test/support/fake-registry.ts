@@ -11,6 +11,8 @@ import type {
   StoredMessage,
 } from '../../src/writer/registry.ts';
 import { RegistryError } from '../../src/writer/registry.ts';
+import type { FakeClock } from './fake-clock.ts';
+import { RegistryFaults } from './fake-registry-faults.ts';
 import { type FakeStream, matches } from './fake-stream.ts';
 
 /**
@@ -34,7 +36,11 @@ export class FakeRegistry implements Registry {
   readonly name: string;
   /** What the server's wall clock is ahead of the client's, as `inspect` tells. */
   clockOffsetMs = 0;
+  /** What else can be wrong with the way to the server. */
+  readonly faults: RegistryFaults;
   readonly #stream: FakeStream;
+  /** The client's own: it stands still while the process does. */
+  readonly #clock: FakeClock;
   readonly #connectionListeners = new Set<(connected: boolean) => void>();
   readonly #followers = new Set<Follower>();
   #state: LinkState = 'up';
@@ -46,9 +52,11 @@ export class FakeRegistry implements Registry {
   #commitFault: CommitOutcome | undefined;
   #readFault: RegistryError['kind'] | undefined;
 
-  constructor(stream: FakeStream, name: string) {
+  constructor(stream: FakeStream, name: string, clock = stream.clock) {
     this.name = name;
     this.#stream = stream;
+    this.#clock = clock;
+    this.faults = new RegistryFaults(stream.random);
     stream.onStored((message) => {
       for (const follower of this.#followers) this.#tell(follower, message);
     });
@@ -63,7 +71,7 @@ export class FakeRegistry implements Registry {
       this.#setConnected(true);
       for (const follower of this.#followers) this.#catchUp(follower);
     } else if (state === 'disconnected') this.#setConnected(false);
-    else this.#cancelNotice = this.#stream.clock.after(STALL_NOTICED_MS, () => this.#setConnected(false));
+    else this.#cancelNotice = this.#clock.after(STALL_NOTICED_MS, () => this.#setConnected(false));
   }
 
   /** Every commit that reaches the server ends so, storing nothing; undefined: normally again. */
@@ -97,9 +105,10 @@ export class FakeRegistry implements Registry {
     }
     // The bytes are under way: from here on the server acts whatever becomes of us, and we may miss its answer.
     const answer = Promise.withResolvers<CommitOutcome>();
-    this.#stream.clock.after(this.#latency(), () => {
-      const outcome = this.#commitFault ?? this.#stream.storeBatch(batch, this.name);
-      this.#stream.clock.after(this.#latency(), () => this.#state === 'up' && answer.resolve(outcome));
+    this.#stream.clock.after(this.#latency() + this.faults.uplinkMs(), () => {
+      const outcome = this.#commitFault ?? this.faults.refusal() ?? this.#stream.storeBatch(batch, this.name);
+      if (this.faults.losesAnswer()) return;
+      this.#clock.after(this.#latency(), () => this.#state === 'up' && answer.resolve(outcome));
     });
     const stop = new AbortController();
     const silence = this.#silence(COMMIT_TIMEOUT_MS, signal, stop.signal);
@@ -167,7 +176,7 @@ export class FakeRegistry implements Registry {
       markerTtlSeconds: stream.markerTtlSeconds,
       history: 1,
       replicas: 1,
-      clockOffsetMs: this.clockOffsetMs,
+      clockOffsetMs: this.clockOffsetMs + stream.clockOffsetMs,
     };
   }
 
@@ -222,7 +231,7 @@ export class FakeRegistry implements Registry {
       if (signal.aborted) abort();
       signal.addEventListener('abort', abort, { once: true });
     }
-    await this.#stream.clock.sleep(ms, stop.signal);
+    await this.#clock.sleep(ms, stop.signal);
     for (const signal of signals) signal.removeEventListener('abort', abort);
   }
 
@@ -248,7 +257,7 @@ export class FakeRegistry implements Registry {
 
   #tell(follower: Follower, message: StoredMessage): void {
     if (this.#state !== 'up' || !matches(follower.filter, message.subject)) return;
-    this.#stream.clock.after(FOLLOW_LATENCY_MS, () => {
+    this.#clock.after(FOLLOW_LATENCY_MS, () => {
       const { seen } = follower;
       if (this.#state !== 'up' || !this.#followers.has(follower)) return;
       if (seen && message.revision <= seen.revision && message.storedAtMs <= seen.storedAtMs) return;

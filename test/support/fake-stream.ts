@@ -10,7 +10,7 @@ export type LogEntry =
       readonly kind: 'stored';
       readonly atMs: number;
       readonly message: StoredMessage;
-      /** The client's name, `foreign`, or `server` for markers. */
+      /** The client's name, `foreign`, `server` for markers, or `restored` for what a crash brought back. */
       readonly by: string;
       /** Messages of one batch have the same number; 0 outside batches. */
       readonly batch: number;
@@ -42,11 +42,15 @@ export class FakeStream {
   maxMessageBytes = -1;
   incarnation: string;
   lastRevision: Revision = 0;
+  /** What the server's clock is ahead of the world's. */
+  clockOffsetMs = 0;
   readonly #log: LogEntry[] = [];
   /** Last message per subject, in the order of revisions. */
   readonly #last = new Map<string, StoredMessage>();
   readonly #subjectByRevision = new Map<Revision, string>();
-  readonly #cancelLapse = new Map<Revision, () => void>();
+  readonly #lapses = new Map<Revision, { readonly message: StoredMessage; atMs: number; cancel: () => void }>();
+  /** All that was stored and not purged, in the order of revisions, replaced or not: what a crash may bring back. */
+  #disk: { readonly message: StoredMessage; readonly batch: number }[] = [];
   readonly #listeners = new Set<(message: StoredMessage) => void>();
   #batches = 0;
 
@@ -142,7 +146,9 @@ export class FakeStream {
 
   /** `nats stream purge`: the messages are gone without a trace, revisions go on. */
   wipe(filter = '>'): void {
-    for (const message of this.messages(filter)) this.#remove(message, 'removed');
+    const purged = new Set(this.messages(filter));
+    for (const message of purged) this.#remove(message, 'removed');
+    this.#disk = this.#disk.filter(({ message }) => !matches(filter, message.subject));
   }
 
   /** Somebody deleted the bucket. */
@@ -159,29 +165,78 @@ export class FakeStream {
     this.incarnation = this.#now();
   }
 
+  // ---- faults that no real server can be made to show at a wish: the contract test knows nothing of them
+
+  /** The server's wall clock jumps: TTLs are counted by it, so that forward much lapses at once. */
+  jumpClock(ms: number): void {
+    this.clockOffsetMs += ms;
+    for (const [revision, lapse] of [...this.#lapses]) {
+      lapse.cancel();
+      this.#lapseAt(lapse.message, revision, lapse.atMs - ms);
+    }
+  }
+
+  /**
+   * A crash without fsync: the newest `count` messages are gone, with the rest of a batch that is cut, and revisions are
+   * given a second time. What the lost ones had replaced is there again, unless its TTL has passed or it was purged.
+   */
+  loseNewest(count: number): void {
+    const first = this.#disk.at(-count) ?? this.#disk[0];
+    const from = this.#disk.findIndex((one) => one === first || (one.batch > 0 && one.batch === first?.batch));
+    if (from === -1) return;
+    const lost = this.#disk.splice(from).map(({ message }) => message);
+    const subjects = new Set(lost.map(({ subject }) => subject));
+    for (const message of lost) if (this.#last.get(message.subject) === message) this.#remove(message, 'removed');
+    this.lastRevision = Math.min(...lost.map(({ revision }) => revision)) - 1;
+    for (const { message } of this.#disk.toReversed()) {
+      // Only the newest of those that are left.
+      if (subjects.delete(message.subject)) this.#restore(message);
+    }
+    const ordered = this.messages().sort((a, b) => a.revision - b.revision);
+    this.#last.clear();
+    for (const message of ordered) this.#last.set(message.subject, message);
+  }
+
+  #restore(message: StoredMessage): void {
+    const { ttlSeconds = Number.POSITIVE_INFINITY, storedAtMs, revision } = message;
+    const leftMs = storedAtMs + ttlSeconds * 1_000 - this.#wallMs();
+    if (leftMs <= 0) return;
+    const nowMs = this.clock.monotonicMs();
+    this.#keep(message);
+    this.#log.push({ kind: 'stored', atMs: nowMs, message, by: 'restored', batch: 0 });
+    if (Number.isFinite(leftMs)) this.#lapseAt(message, revision, nowMs + leftMs);
+  }
+
   /** Forgets the timers of what would still lapse, so that a test can look for leaked ones. */
   close(): void {
-    for (const cancel of this.#cancelLapse.values()) cancel();
-    this.#cancelLapse.clear();
+    for (const { cancel } of this.#lapses.values()) cancel();
+    this.#lapses.clear();
   }
 
   #store(draft: Draft, by: string, batch: number): Revision {
     const previous = this.#last.get(draft.subject);
     if (previous !== undefined) this.#forget(previous);
     const revision = ++this.lastRevision;
-    const message: StoredMessage = { ...draft, revision, storedAtMs: this.clock.wallMs() };
-    this.#last.set(draft.subject, message);
-    this.#subjectByRevision.set(revision, draft.subject);
+    const message: StoredMessage = { ...draft, revision, storedAtMs: this.#wallMs() };
+    this.#keep(message);
+    this.#disk.push({ message, batch });
     this.#log.push({ kind: 'stored', atMs: this.clock.monotonicMs(), message, by, batch });
     if (draft.ttlSeconds !== undefined) {
       const afterMs = draft.ttlSeconds * 1_000 + this.random() * LAPSE_DELAY_MAX_MS;
-      this.#cancelLapse.set(
-        revision,
-        this.clock.after(afterMs, () => this.#lapse(message)),
-      );
+      this.#lapseAt(message, revision, this.clock.monotonicMs() + afterMs);
     }
     for (const listener of this.#listeners) listener(message);
     return revision;
+  }
+
+  #keep(message: StoredMessage): void {
+    this.#last.set(message.subject, message);
+    this.#subjectByRevision.set(message.revision, message.subject);
+  }
+
+  #lapseAt(message: StoredMessage, revision: Revision, atMs: number): void {
+    const cancel = this.clock.after(atMs - this.clock.monotonicMs(), () => this.#lapse(message));
+    this.#lapses.set(revision, { message, atMs, cancel });
   }
 
   #lapse(message: StoredMessage): void {
@@ -206,8 +261,12 @@ export class FakeStream {
   #forget({ subject, revision }: StoredMessage): void {
     this.#last.delete(subject);
     this.#subjectByRevision.delete(revision);
-    this.#cancelLapse.get(revision)?.();
-    this.#cancelLapse.delete(revision);
+    this.#lapses.get(revision)?.cancel();
+    this.#lapses.delete(revision);
+  }
+
+  #wallMs(): number {
+    return this.clock.wallMs() + this.clockOffsetMs;
   }
 
   #now(): string {
@@ -217,6 +276,8 @@ export class FakeStream {
 
 /** NATS subject matching: `*` is one token, `>` one or more at the end. */
 export function matches(filter: string, subject: string): boolean {
+  if (filter === '>' || filter === subject) return true;
+  if (!filter.includes('*') && !filter.endsWith('>')) return false;
   const wanted = filter.split('.');
   const tokens = subject.split('.');
   for (const [index, token] of wanted.entries()) {

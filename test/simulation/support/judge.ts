@@ -5,6 +5,8 @@ import { formsOf, type KeyForm, type ParsedKey, parseInstanceKey } from '../../.
 import { refusals } from '../../support/strict-readers.ts';
 
 import { GateJudge } from './gate-judge.ts';
+import { PresenceJudge } from './presence-judge.ts';
+import { QuietJudge } from './quiet-judge.ts';
 import { StickyJudge } from './sticky-judge.ts';
 import { BUCKET, OPERATOR_ID, REGISTRATIONS, type Truth, type World } from './world.ts';
 
@@ -21,6 +23,11 @@ const READY_FOR_MS = 5_000;
 const OUTAGE_MS = 12_000;
 /** Expiry comes up to this long after the TTL. */
 const EXPIRY_MS = 500;
+/** F11: of a view whose one source is silent; and looks. */
+const SILENT_SOURCE_MS = 61_000;
+/** A leader that hears nothing yields within 20 s to one that does; a view ages for 15 s of them. */
+const BROKEN_LEADS_MS = 25_000;
+const BLIND_HAND_OVER_MS = 3_000;
 /** TTLs that a hand-over after a crash may outlast. */
 const SHORT_TTL_MS = 15_000;
 
@@ -28,15 +35,20 @@ type Live = {
   readonly key: ParsedKey;
   readonly uid: string;
   readonly status: string;
+  readonly value: Value;
   readonly atMs: number;
   readonly ttlMs: number;
+  /** So much sooner it lapses, because the server's clock jumped. */
+  soonerMs: number;
 };
+
+type Stored = ReturnType<World['stream']['messages']>[number];
 
 type Value = {
   readonly status: string;
   readonly lastHeartbeat: string;
   readonly stickyActiveGroup: string | null;
-  readonly metadata: { readonly stickyTerm?: number };
+  readonly metadata: Readonly<Record<string, unknown>> & { readonly stickyTerm?: number };
 };
 
 /** Readers take the instance for alive. */
@@ -52,6 +64,8 @@ export class Judge {
   /** Subjects that hold somebody else's value, since when. */
   readonly #foreign = new Map<string, number>();
   readonly #gates: GateJudge;
+  readonly #presence: PresenceJudge;
+  readonly #quiet = new QuietJudge();
   #read = 0;
   #revision = 0;
   /** Subjects of ours that somebody wrote, and whether any of them more than once. */
@@ -62,15 +76,38 @@ export class Judge {
   #term = -1;
   /** The last moment at which a fault may have kept the operator from seeing or saying something. */
   disturbedUntilMs = 0;
+  /** Lists lack everything: nothing may go. */
+  braked = false;
+  brakedUntilMs = Number.NEGATIVE_INFINITY;
+  /** When somebody last removed a key, or took one, for which nothing rings. */
+  #disruptedAtMs = Number.NEGATIVE_INFINITY;
+  #brokenLedSinceMs: number | undefined;
   /** When some replica, or all, could not reach the registry. */
   readonly outages: { readonly fromMs: number; untilMs: number }[] = [];
   /** When faults kept some replica from seeing the cluster. */
-  readonly blind: { readonly fromMs: number; untilMs: number }[] = [];
+  readonly blind: { readonly fromMs: number; untilMs: number; readonly broken?: true }[] = [];
 
   constructor(world: World) {
     this.#world = world;
     this.#gates = new GateJudge(world);
     this.#sticky = new StickyJudge(world);
+    this.#presence = new PresenceJudge(world);
+  }
+
+  /** The server's clock jumped: forward, what was not refreshed for so long lapses at once. */
+  jumped(ms: number): void {
+    for (const live of this.#live.values()) live.soonerMs += ms;
+    this.#disruptedAtMs = this.#world.clock.monotonicMs();
+  }
+
+  /** The server lost what it had acknowledged: revisions and terms begin anew from an earlier one. */
+  forgot(): void {
+    // What is lost and what is there again stands in the log.
+    this.check();
+    this.#term = -1;
+    this.#revision = 0;
+    this.#sticky.forgot();
+    this.#disruptedAtMs = this.#world.clock.monotonicMs();
   }
 
   /** Throws at the first invariant that does not hold. */
@@ -90,6 +127,8 @@ export class Judge {
       this.#sticky.check(Math.max(this.disturbedUntilMs, this.#world.specChangedAtMs, freeMs));
     this.#noGhosts();
     this.#oneKeyPerPod();
+    this.#everyReadyPodHasAKey();
+    this.#leadsWhoIsWell();
     this.#gates.check(this.outages);
     const [error] = this.#world.errors;
     if (error !== undefined) throw new Error(`an error was logged: ${error}`);
@@ -111,6 +150,7 @@ export class Judge {
         throw new Error(`I9: pod ${pod.name} is Ready and has no live key in form ${missing.join(' and ')}`);
       }
     }
+    this.#checkTruth();
     this.#gates.checkConverged();
     const ready = this.#world.livingPods.filter((pod) => this.#world.wants(pod)).length;
     const told = this.#told('active') + this.#told('standby');
@@ -123,6 +163,31 @@ export class Judge {
       throw new Error(`I8: status tells ${this.#told('active')} active instances where there must be ${expected}`);
   }
 
+  /** I4: what stands says of its pod what the API server says. */
+  #checkTruth(): void {
+    const { spec } = this.#world;
+    for (const [subject, { uid, value, key, status }] of this.#live) {
+      const pod = this.#world.pods.get(uid);
+      if (spec === undefined || pod === undefined || !isUp(status) || !this.#world.wants(pod)) continue;
+      // One that was left behind lapses as it was.
+      if (!this.#forms.includes(key.form) || this.#newest.get(`${key.form} ${uid}`) !== subject) continue;
+      const { metadata, stickyActiveGroup } = value;
+      const said = [metadata['pod'], metadata['ip'], metadata['team'], stickyActiveGroup];
+      const true_ = [pod.name, pod.ip, spec.metadata['team'], spec.stickyActiveGroup ?? null];
+      if (said.some((one, index) => one !== true_[index]))
+        throw new Error(`I4: ${subject} says ${JSON.stringify(said)} where ${JSON.stringify(true_)} is true`);
+    }
+  }
+
+  /** I9, I12: from here on nothing but refreshes may be written, and no more than there must be. */
+  expectQuiet(): void {
+    this.#quiet.begin(this.#world);
+  }
+
+  checkQuiet(): void {
+    this.#quiet.end(this.#world);
+  }
+
   /** A count of the status, over all registrations. */
   #told(count: 'active' | 'standby'): number {
     return REGISTRATIONS.reduce((sum, name) => {
@@ -131,13 +196,14 @@ export class Judge {
     }, 0);
   }
 
-  #stored(message: ReturnType<World['stream']['messages']>[number], by: string, atMs: number): void {
+  #stored(message: Stored, by: string, atMs: number): void {
     // A stream that was made anew counts from the beginning.
     if (message.revision < this.#revision) {
       this.#term = -1;
       this.#sticky.remade();
     }
     this.#revision = message.revision;
+    if (by === 'restored') return this.#restored(message, atMs);
     if (by === 'foreign') {
       this.#sticky.gone(message.subject, atMs, 'others');
       this.#live.delete(message.subject);
@@ -145,6 +211,7 @@ export class Judge {
       if (message.operation === 'PUT') this.#foreign.set(message.subject, atMs);
       this.#takenTwice ||= this.#taken.has(message.subject);
       this.#taken.add(message.subject);
+      this.#disruptedAtMs = atMs;
       return;
     }
     // The marker of a lapse, which was told as such.
@@ -207,7 +274,31 @@ export class Judge {
     if (isUp(status)) this.#newest.set(`${key.form} ${uid}`, message.subject);
     if (isUp(status)) this.#gates.registered.add(uid);
     if (status === 'UNHEALTHY') this.#noticed(message.subject, pod, atMs);
-    this.#live.set(message.subject, { key, uid, status, atMs, ttlMs: message.ttlSeconds * 1_000 });
+    if (this.braked && status === 'UNHEALTHY' && this.#world.wants(pod))
+      throw new Error(`I15: ${pod.name} was told UNHEALTHY because a list lacked it`);
+    this.#quiet.written(message.subject, this.#live.get(message.subject)?.value, value);
+    this.#live.set(message.subject, { key, uid, status, value, atMs, ttlMs: message.ttlSeconds * 1_000, soonerMs: 0 });
+  }
+
+  /** What a crash of the server brought back is as it was; nobody wrote it now. */
+  #restored(message: Stored, atMs: number): void {
+    const key = parseSubject(message.subject);
+    const uid = message.headers['Rollcall-Owner']?.split('/')[3];
+    if (key === undefined || message.operation !== 'PUT') return;
+    if (uid === undefined) return void this.#foreign.set(message.subject, atMs);
+    const value = JSON.parse(Buffer.from(message.body).toString()) as Value;
+    const { status, stickyActiveGroup, metadata } = value;
+    this.#sticky.said(
+      { subject: message.subject, form: key.form, uid, status, stickyActiveGroup, stickyTerm: metadata.stickyTerm },
+      atMs,
+      false,
+      true,
+    );
+    this.#forgetHeartbeat(message.subject);
+    if (isUp(status)) this.#newest.set(`${key.form} ${uid}`, message.subject);
+    const ttlMs = (message.ttlSeconds ?? 0) * 1_000;
+    // It lapses by when it was stored first, so sooner than one that is stored now.
+    this.#live.set(message.subject, { key, uid, status, value, atMs, ttlMs, soonerMs: ttlMs });
   }
 
   /** A flap within the grace is nobody's business, as long as every replica saw it begin. */
@@ -227,6 +318,7 @@ export class Judge {
     this.#live.delete(subject);
     if (this.#foreign.delete(subject)) this.#freedAtMs = atMs;
     this.#forgetHeartbeat(subject);
+    if (how === 'removed') this.#disruptedAtMs = atMs;
     if (live === undefined || how === 'removed') return;
     const pod = this.#world.pods.get(live.uid);
     if (pod === undefined || !this.#world.wants(pod) || atMs - this.#world.wantsSinceMs(pod) < READY_FOR_MS) return;
@@ -253,7 +345,8 @@ export class Judge {
   }
 
   /** The registry was away for longer than is promised, or the TTL is shorter than a hand-over. */
-  #isExcused({ ttlMs }: Live, atMs: number): boolean {
+  #isExcused({ ttlMs, soonerMs }: Live, atMs: number): boolean {
+    if (soonerMs > 0) return true;
     if (ttlMs < SHORT_TTL_MS && atMs - this.disturbedUntilMs < FAREWELL_MS) return true;
     const sinceMs = atMs - ttlMs - EXPIRY_MS;
     let awayMs = 0;
@@ -265,10 +358,10 @@ export class Judge {
 
   #noGhosts(): void {
     const nowMs = this.#world.clock.monotonicMs();
-    for (const [subject, { uid, status, atMs, ttlMs }] of this.#live) {
+    for (const [subject, { uid, status, atMs, ttlMs, soonerMs }] of this.#live) {
       const pod = this.#world.pods.get(uid);
       if (!isUp(status) || pod === undefined || this.#world.wants(pod)) continue;
-      const lapsesAtMs = atMs + ttlMs + EXPIRY_MS;
+      const lapsesAtMs = atMs + ttlMs + EXPIRY_MS + Math.max(0, -soonerMs);
       // Left to lapse when its pod went, whatever is said by now.
       const isLapsing = this.#world.isLapsing || this.#world.lapsingUntilMs > atMs - FAREWELL_MS;
       if (isLapsing && nowMs < lapsesAtMs) continue;
@@ -294,6 +387,47 @@ export class Judge {
       ({ fromMs, untilMs }) => changedAtMs > fromMs - READY_FOR_MS && changedAtMs < untilMs,
     );
     return Math.max(changedAtMs, ...spells.map(({ untilMs }) => untilMs));
+  }
+
+  /** I1, I8: also where nothing lapses because nothing was ever written. */
+  #everyReadyPodHasAKey(): void {
+    const intervalMs = (this.#world.spec?.refreshIntervalSeconds ?? 0) * 1_000;
+    const nowMs = this.#world.clock.monotonicMs();
+    const isBlind = this.blind.some(({ fromMs, untilMs }) => nowMs > fromMs && nowMs < untilMs);
+    // Nothing rings for a key that somebody else takes, removes or lets go, and what was taken twice is not fought for.
+    const excusedUntilMs = Math.max(
+      this.disturbedUntilMs,
+      this.#disruptedAtMs + intervalMs,
+      this.#freedAtMs + intervalMs,
+      this.#foreign.size > 0 || this.#takenTwice ? nowMs : 0,
+    );
+    this.#presence.check((uid) => this.#forms.every((form) => this.#isUp(uid, form)), excusedUntilMs, isBlind);
+  }
+
+  /** One that is broken for good may lead until one that is well has announced itself and the lock has passed. */
+  #leadsWhoIsWell(): void {
+    const world = this.#world;
+    const nowMs = world.clock.monotonicMs();
+    if (world.broken.length === 0) return;
+    const lock = world.stream.last(LOCK);
+    const holder = lock?.operation === 'PUT' ? lock.headers['Rollcall-Holder'] : undefined;
+    if (!world.broken.some(({ name }) => name === holder)) {
+      this.#brokenLedSinceMs = undefined;
+      return;
+    }
+    this.#brokenLedSinceMs ??= nowMs;
+    // What nothing happened to it may show as well as any other. What did happen another shows when it leads.
+    const { faults } = world.broken[0]?.api ?? {};
+    const isCut = faults?.unreachable === true;
+    if (nowMs - world.changedAtMs < (isCut ? BROKEN_LEADS_MS : SILENT_SOURCE_MS)) {
+      this.disturbedUntilMs = Math.max(this.disturbedUntilMs, nowMs + BLIND_HAND_OVER_MS);
+      this.blind.push({ fromMs: nowMs - 500, untilMs: nowMs + BLIND_HAND_OVER_MS, broken: true });
+    }
+    if (!isCut) return;
+    const others = [...this.outages, ...this.blind.filter(({ broken }) => broken !== true)];
+    const sinceMs = Math.max(this.#brokenLedSinceMs, world.startedAtMs, ...others.map(({ untilMs }) => untilMs));
+    if (nowMs - sinceMs > BROKEN_LEADS_MS)
+      throw new Error(`I5: ${holder} is cut off and leads for ${nowMs - sinceMs} ms while another is well`);
   }
 
   #oneKeyPerPod(): void {

@@ -2,8 +2,11 @@
 // of its own. Playing a plan judges the world all the way; a failure names the seed and the last steps. A plan is plain
 // data: one that failed can be shortened (`shrink.ts`) and kept (`regressions.ts`), whatever becomes of the seeds.
 
+import { API_FAULTS } from './api-faults.ts';
+import { BROKEN_FOR_EVER } from './broken-forever.ts';
 import { Judge } from './judge.ts';
-import { disturbed, pass } from './scene.ts';
+import { REGISTRY_FAULTS } from './registry-faults.ts';
+import { type Action, disturbed, pass } from './scene.ts';
 import { ACTIONS, heal } from './schedule.ts';
 import { between, pick, seeded } from './seeded.ts';
 import { PLAIN, World } from './world.ts';
@@ -24,18 +27,33 @@ const STEPS_MAX = 14;
 const PAUSE_MS_MAX = 3_000;
 /** I9 */
 const CONVERGES_MS = 15_000;
+/** Longer than an interval. */
+const QUIET_MS = 12_000;
 /** A key that somebody took may stand for 20 s, and what is suspended or on its way out for a TTL. */
 const LAPSES_MS = 65_000;
+
+/** Faults that heal, and what people and pods do. */
+const HEALING: readonly Action[] = [...ACTIONS, ...REGISTRY_FAULTS, ...API_FAULTS];
+const ALL: readonly Action[] = [...HEALING, ...BROKEN_FOR_EVER];
+
+/** One world in so many has more pods than may go by absence. */
+const WIDE_EVERY = 16;
+const WIDE_PODS = 26;
+/** In one of so many a replica breaks for good on the way. */
+const BROKEN_EVERY = 3;
 
 export const planOf = (seed: number): Plan => {
   const random = seeded(seed);
   const count = Math.floor(between(random, STEPS_MIN, STEPS_MAX + 1));
+  const breaksAt = seed % BROKEN_EVERY === 0 ? Math.floor(random() * count) : undefined;
+  const isWide = seed % WIDE_EVERY === 0;
   return {
     seed,
-    pods: 4,
+    pods: isWide ? WIDE_PODS : Math.floor(between(random, 1, 7)),
     graceSeconds: seed % 2 === 0 ? 8 : 0,
-    steps: Array.from({ length: count }, () => [
-      pick(random, ACTIONS)[0],
+    steps: Array.from({ length: isWide ? Math.ceil(count / 2) : count }, (_, index) => [
+      // The fault that needs a wide world is not left to chance there.
+      isWide && index === 0 ? 'lists are empty' : pick(random, index === breaksAt ? BROKEN_FOR_EVER : HEALING)[0],
       Math.floor(random() * 0x1_0000_0000),
       Math.round(between(random, 10, PAUSE_MS_MAX)),
     ]),
@@ -64,7 +82,8 @@ export const play = async (plan: Plan): Promise<Outcome> => {
     }
     told.push('healed');
     heal(world);
-    while (world.replicas.length < 2) world.startReplica();
+    // What broke for good is not replaced: the one that is left has to do.
+    while (world.replicas.length + world.broken.length < 2) world.startReplica();
     disturbed(judge, world, 0);
     await converge(world, judge);
     await world.end();
@@ -85,10 +104,13 @@ const converge = async (world: World, judge: Judge): Promise<void> => {
   const dueMs = world.clock.monotonicMs() + LAPSES_MS - CONVERGES_MS;
   while (world.clock.monotonicMs() < dueMs && judge.mayStillConverge) await pass(world, judge, 5_000);
   judge.checkConverged();
+  judge.expectQuiet();
+  await pass(world, judge, QUIET_MS);
+  judge.checkQuiet();
 };
 
-const actionOf = (name: string): (typeof ACTIONS)[number][1] => {
-  const [, act] = ACTIONS.find(([known]) => known === name) ?? [];
+const actionOf = (name: string): Action[1] => {
+  const [, act] = ALL.find(([known]) => known === name) ?? [];
   if (act === undefined) throw new Error(`no action is called "${name}"`);
   return act;
 };

@@ -11,8 +11,8 @@ export type Action = readonly [string, (scene: Scene) => Promise<void> | void];
 /** Judging this often on the way notices what would heal by itself. */
 const LOOK_EVERY_MS = 500;
 
-/** Watches back off up to 5 s after long trouble, and a proof of freshness takes a while. */
-export const RECOVERY_MS = 35_000;
+/** A view is blind after 15 s without proof, and not for longer once the API server can be heard. */
+export const RECOVERY_MS = 15_000;
 
 export const disturbed = (judge: Judge, world: World, forMs: number): void => {
   judge.disturbedUntilMs = Math.max(judge.disturbedUntilMs, world.clock.monotonicMs() + forMs);

@@ -38,7 +38,7 @@ export class StickyJudge {
   }
 
   /** A value of ours was stored. */
-  said(said: Said, atMs: number, calm: boolean): void {
+  said(said: Said, atMs: number, calm: boolean, isRestored = false): void {
     const before = this.#activeUnder(said.subject);
     const isActive = said.status === 'ACTIVE' && said.stickyActiveGroup !== null;
     if (!isActive && said.stickyTerm !== undefined) throw new Error(`I5: ${said.subject} is not ACTIVE and has a term`);
@@ -58,7 +58,7 @@ export class StickyJudge {
     const { active } = group;
     const term = said.stickyTerm ?? 0;
     const isPromotion = active?.uid !== said.uid;
-    if (isPromotion ? term <= group.term : term !== group.term)
+    if (!isRestored && (isPromotion ? term <= group.term : term !== group.term))
       throw new Error(`I5: ${said.subject} has term ${term} after ${group.term}`);
     Object.assign(group, { active: said, term, untilMs: atMs, lost: false });
   }
@@ -72,6 +72,11 @@ export class StickyJudge {
   /** Sequences begin anew, and terms with them. */
   remade(): void {
     for (const group of this.#groups.values()) group.term = 0;
+  }
+
+  /** Sequences go on from an earlier one: what stands has its term, what is lost has none. */
+  forgot(): void {
+    for (const group of this.#groups.values()) group.term = group.active?.stickyTerm ?? 0;
   }
 
   /** `sinceMs`: when the last trouble ended. */

@@ -84,18 +84,24 @@ export type Replica = {
   readonly operator: Operator;
   readonly api: FakeConnection;
   readonly registry: FakeRegistry;
+  readonly clock: FakeClock;
   readonly stop: AbortController;
   readonly ended: Promise<void>;
 };
 
-type Connect = (stream: FakeStream, name: string) => FakeRegistry;
+type Connect = (stream: FakeStream, name: string, clock: FakeClock) => FakeRegistry;
 
 export class World {
   readonly clock = new FakeClock();
   readonly api: FakeApi;
   readonly stream: FakeStream;
   readonly pods = new Map<string, Truth>();
+  /** Those that are well, or will be. */
   readonly replicas: Replica[] = [];
+  /** Those that something ails for ever. */
+  readonly broken: Replica[] = [];
+  /** Words of errors that somebody is to see: a right that is missing, what a brake holds. */
+  readonly expectedErrors: string[] = [];
   /** Undefined: the registration is deleted. */
   spec: Spec | undefined = PLAIN;
   /** Fake monotonic ms when the registration last changed, as the API server shows it. */
@@ -110,7 +116,7 @@ export class World {
   #count = 0;
 
   /** `connect`: makes a replica's client of the stream. */
-  constructor(random: Random, connect: Connect = (stream, name) => new FakeRegistry(stream, name)) {
+  constructor(random: Random, connect: Connect = (stream, name, clock) => new FakeRegistry(stream, name, clock)) {
     this.#random = random;
     this.#connect = connect;
     this.api = new FakeApi(this.clock, { random });
@@ -121,7 +127,7 @@ export class World {
 
   /** Errors that somebody should see: none may come of faults. */
   get errors(): readonly string[] {
-    return this.#errors;
+    return this.#errors.filter((error) => !this.expectedErrors.some((expected) => error.includes(expected)));
   }
 
   get leader(): Replica | undefined {
@@ -131,8 +137,8 @@ export class World {
   startReplica(wallOffsetMs = 0): Replica {
     const name = `replica-${++this.#count}`;
     const clock = this.clock.fork(wallOffsetMs);
-    const api = this.api.connect();
-    const registry = this.#connect(this.stream, name);
+    const api = this.api.connect(clock);
+    const registry = this.#connect(this.stream, name, clock);
     const stop = new AbortController();
     const random = this.#random;
     const log = {
@@ -180,7 +186,7 @@ export class World {
       },
     );
     const ended = Promise.all([operator.run(stop.signal), events.run(stop.signal), watching]).then(() => undefined);
-    const replica: Replica = { name, operator, api, registry, stop, ended };
+    const replica: Replica = { name, operator, api, registry, clock, stop, ended };
     this.replicas.push(replica);
     this.startedAtMs = this.clock.monotonicMs();
     return replica;
@@ -191,6 +197,24 @@ export class World {
     replica.registry.setLink('disconnected');
     replica.api.faults.cut();
     await this.#end(replica);
+  }
+
+  /** SIGSTOP. What is under way arrives; answers and all else wait. */
+  pause(replica: Replica): void {
+    replica.clock.stopProcess();
+    replica.api.faults.hold();
+  }
+
+  /** SIGCONT */
+  resume(replica: Replica): void {
+    replica.clock.continueProcess();
+    replica.api.faults.pass();
+  }
+
+  /** It counts no more: nothing heals it, and the others must do without. */
+  giveUp(replica: Replica): void {
+    this.replicas.splice(this.replicas.indexOf(replica), 1);
+    this.broken.push(replica);
   }
 
   /** SIGTERM. */
@@ -238,6 +262,13 @@ export class World {
     if (pod.gone || this.spec === undefined || this.spec.suspend) return 0;
     const graceMs = this.spec.notReadyGraceSeconds * 1_000;
     return graceMs === 0 || this.startedAtMs < pod.changedAtMs ? graceMs : graceMs + CLOCKS_APART_MS;
+  }
+
+  /** When anything that is to be told last changed, as the API server shows it. */
+  get changedAtMs(): number {
+    let lastMs = this.specChangedAtMs;
+    for (const { changedAtMs } of this.pods.values()) lastMs = Math.max(lastMs, changedAtMs);
+    return lastMs;
   }
 
   /** The pod should have an ACTIVE key. */
@@ -329,6 +360,11 @@ export class World {
   }
 
   async end(): Promise<void> {
+    for (const replica of this.broken.splice(0)) {
+      this.resume(replica);
+      this.replicas.push(replica);
+      await this.kill(replica);
+    }
     for (const replica of [...this.replicas]) await this.stop(replica);
     // Bytes of stalled batches arrive up to 30 s late, and connections time out.
     await this.clock.advance(40_000);
