@@ -2,23 +2,17 @@
 // stacks; `SHRINK=1` beside it finds the fewest steps that fail the same. `SCHEDULES=n` plays that many, from `FIRST=n` on.
 
 import { execFileSync } from 'node:child_process';
-import { availableParallelism } from 'node:os';
-import { Worker } from 'node:worker_threads';
 import { expect, test } from 'vitest';
 import { planOf, runSchedule } from './support/play.ts';
-import type { Played, Share } from './support/schedule-worker.ts';
+import type { Played } from './support/schedule-worker.ts';
 import { shrink } from './support/shrink.ts';
+import { onThreads } from './support/threads.ts';
 
 const SEED = process.env['SEED'];
 const COUNT = Number(process.env['SCHEDULES'] ?? 2_000);
 const FIRST = Number(process.env['FIRST'] ?? 1);
 
-const playShare = (workerData: Share): Promise<Played> =>
-  new Promise((resolve, reject) => {
-    const worker = new Worker(new URL('./support/schedule-worker.ts', import.meta.url), { workerData });
-    worker.once('message', resolve);
-    worker.once('error', reject);
-  });
+const WORKER = new URL('./support/schedule-worker.ts', import.meta.url);
 
 /** A seed means the same only with the same code. */
 const commit = (): string => {
@@ -38,9 +32,7 @@ test.skipIf(SEED === undefined)('the seed asked for', { timeout: 600_000 }, asyn
 
 test.skipIf(SEED !== undefined)(`${COUNT} schedules from seed ${FIRST}`, { timeout: 3_600_000 }, async () => {
   const startedMs = performance.now();
-  const step = Math.min(availableParallelism(), COUNT);
-  const shares = Array.from({ length: step }, (_, i) => ({ first: FIRST + i, step, end: FIRST + COUNT }));
-  const played = await Promise.all(shares.map(playShare));
+  const played = await onThreads<Played>(WORKER, FIRST, FIRST + COUNT);
   const sum = (of: (share: Played) => number) => Math.round(played.reduce((total, share) => total + of(share), 0));
   const seconds = (performance.now() - startedMs) / 1_000;
   process.stdout.write(

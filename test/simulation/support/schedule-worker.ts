@@ -3,8 +3,8 @@
 
 import { parentPort, workerData } from 'node:worker_threads';
 import { runSchedule } from './play.ts';
+import type { Share } from './threads.ts';
 
-export type Share = { readonly first: number; readonly step: number; readonly end: number };
 export type Played = {
   readonly schedules: number;
   readonly steps: number;

@@ -111,13 +111,19 @@ export class World {
   /** Fake monotonic ms when a replica last started. */
   startedAtMs = 0;
   readonly #random: Random;
+  readonly #podRandom: Random;
   readonly #connect: Connect;
   readonly #errors: string[] = [];
   #count = 0;
 
-  /** `connect`: makes a replica's client of the stream. */
-  constructor(random: Random, connect: Connect = (stream, name, clock) => new FakeRegistry(stream, name, clock)) {
+  /** `connect`: makes a replica's client of the stream. `podRandom`: what pods are like, where that is to be the same. */
+  constructor(
+    random: Random,
+    connect: Connect = (stream, name, clock) => new FakeRegistry(stream, name, clock),
+    podRandom = random,
+  ) {
     this.#random = random;
+    this.#podRandom = podRandom;
     this.#connect = connect;
     this.api = new FakeApi(this.clock, { random });
     this.stream = new FakeStream(this.clock, random, BUCKET);
@@ -283,8 +289,8 @@ export class World {
 
   // ---- pods ----
 
-  addPod(name: string, ready: boolean, gated = this.#random() < 0.3): Truth {
-    const app = this.#random() < CANARY_SHARE ? REGISTRATIONS[1] : REGISTRATIONS[0];
+  addPod(name: string, ready: boolean, gated = this.#podRandom() < 0.3): Truth {
+    const app = this.#podRandom() < CANARY_SHARE ? REGISTRATIONS[1] : REGISTRATIONS[0];
     const pod = {
       name,
       uid: this.#newUid(),
@@ -350,8 +356,8 @@ export class World {
   /** One in ten begins like one there is, as in services of thousands of pods. */
   #newUid(): string {
     const digits = (count: number) =>
-      Array.from({ length: count }, () => Math.floor(this.#random() * 16).toString(16)).join('');
-    const [known] = this.#random() < 0.1 ? this.pods.keys() : [];
+      Array.from({ length: count }, () => Math.floor(this.#podRandom() * 16).toString(16)).join('');
+    const [known] = this.#podRandom() < 0.1 ? this.pods.keys() : [];
     return `${known?.slice(0, 8) ?? digits(8)}-${digits(4)}-4${digits(3)}-8${digits(3)}-${digits(12)}`;
   }
 
