@@ -29,8 +29,8 @@ export type Term = {
   lockRevision: Revision;
   /** Monotonic ms when the last acknowledged renewal was sent. */
   renewedAtMs: number;
-  /** The server's wall clock minus our monotonic one, from the lock's own message: dates stored messages. */
-  readonly serverEpochMs: number;
+  /** The server's wall clock minus our monotonic one, from the lock's own message until that clock is set: dates messages. */
+  serverEpochMs: number;
   /** Taken without knowing the cluster: what stands is kept up, and nothing else is written. */
   readonly blind: boolean;
 };

@@ -31,6 +31,9 @@ const CREATES_TURN_MS = 500;
 /** How often the stream is asked whether it is still the one we filled. */
 const INSPECT_EVERY_MS = 1_000;
 
+/** The server's clock has been set when it is off by so much more than measuring is. */
+const CLOCK_SET_MS = 1_000;
+
 /** Whoever was yielded to and did not take the lock may not be able to: it is not offered again at once. */
 const YIELD_EVERY_MS = 30_000;
 
@@ -378,6 +381,7 @@ export class Writer {
       if (signal.aborted || report.kind === 'unavailable') continue;
       this.#health.bucket(report);
       if (report.kind !== 'usable') return `the bucket is ${report.kind}`;
+      this.#noteServerClock(term, report.clockOffsetMs);
       if (report.incarnation !== term.incarnation) return 'the stream was made anew';
       if (report.lastRevision < lockRevision) return 'the stream lost its newest messages';
       if (report.messages >= ours) continue;
@@ -388,6 +392,14 @@ export class Writer {
       return `the stream holds ${again.messages} messages where ${standing} keys stood`;
     }
     return undefined;
+  }
+
+  /** Ages of messages are taken by the server's clock, which may be set while a term lasts. */
+  #noteServerClock(term: Term, offsetMs: number | undefined): void {
+    if (offsetMs === undefined) return;
+    const { clock } = this.#context;
+    const epochMs = clock.wallMs() + offsetMs - clock.monotonicMs();
+    if (Math.abs(epochMs - term.serverEpochMs) > CLOCK_SET_MS) term.serverEpochMs = epochMs;
   }
 
   /** A planned end: the lock goes with the last urgent writes, so that the next replica leads at once. */

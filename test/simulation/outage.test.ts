@@ -157,6 +157,18 @@ test('a leader that alone cannot hear the API server yields within 20 s to one t
   expect(lapsesSince(cutAtMs)).toEqual([]);
 });
 
+test('also where the clock of the NATS server was set back meanwhile', async () => {
+  await aWorld(9, 2);
+  const { leader } = world;
+  const other = world.replicas.find((replica) => replica !== leader);
+  if (leader === undefined || other === undefined) throw new Error('no leader');
+  world.stream.jumpClock(-3_600_000);
+  const cutAtMs = world.clock.monotonicMs();
+  leader.api.faults.cut();
+  const yieldedMs = await world.clock.until(() => other.operator.writer.leading, 60_000);
+  expect(yieldedMs - cutAtMs).toBeLessThanOrEqual(20_000);
+});
+
 test('where nobody hears the API server the leader stays', async () => {
   await aWorld(7, 3);
   const cutAtMs = world.clock.monotonicMs();

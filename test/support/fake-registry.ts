@@ -176,7 +176,7 @@ export class FakeRegistry implements Registry {
       markerTtlSeconds: stream.markerTtlSeconds,
       history: 1,
       replicas: 1,
-      clockOffsetMs: this.clockOffsetMs + stream.clockOffsetMs,
+      clockOffsetMs: this.clockOffsetMs + stream.wallMs() - this.#clock.wallMs(),
     };
   }
 

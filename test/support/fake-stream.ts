@@ -199,7 +199,7 @@ export class FakeStream {
 
   #restore(message: StoredMessage): void {
     const { ttlSeconds = Number.POSITIVE_INFINITY, storedAtMs, revision } = message;
-    const leftMs = storedAtMs + ttlSeconds * 1_000 - this.#wallMs();
+    const leftMs = storedAtMs + ttlSeconds * 1_000 - this.wallMs();
     if (leftMs <= 0) return;
     const nowMs = this.clock.monotonicMs();
     this.#keep(message);
@@ -217,7 +217,7 @@ export class FakeStream {
     const previous = this.#last.get(draft.subject);
     if (previous !== undefined) this.#forget(previous);
     const revision = ++this.lastRevision;
-    const message: StoredMessage = { ...draft, revision, storedAtMs: this.#wallMs() };
+    const message: StoredMessage = { ...draft, revision, storedAtMs: this.wallMs() };
     this.#keep(message);
     this.#disk.push({ message, batch });
     this.#log.push({ kind: 'stored', atMs: this.clock.monotonicMs(), message, by, batch });
@@ -265,7 +265,8 @@ export class FakeStream {
     this.#lapses.delete(revision);
   }
 
-  #wallMs(): number {
+  /** The server's wall clock. */
+  wallMs(): number {
     return this.clock.wallMs() + this.clockOffsetMs;
   }
 
