@@ -2,7 +2,7 @@
 
 import { afterEach, expect, test } from 'vitest';
 import { asList, asObject } from '../../src/domain/raw.ts';
-import { LOCK } from './support/judge.ts';
+import { LOCK } from './support/lead-judge.ts';
 import { seeded } from './support/seeded.ts';
 import { PLAIN, type Truth, World } from './support/world.ts';
 

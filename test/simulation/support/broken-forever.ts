@@ -50,5 +50,4 @@ export const BROKEN_FOR_EVER: readonly Action[] = [
       api.faults.breakWatches();
     }),
   ],
-  ["for ever: a replica's batches arrive late", forEver(({ registry }) => registry.faults.delayBatches(9_000))],
 ];

@@ -4,18 +4,20 @@
 import { formsOf, type KeyForm, type ParsedKey, parseInstanceKey } from '../../../src/domain/names.ts';
 import { refusals } from '../../support/strict-readers.ts';
 
+import { judgeConverged } from './converged-judge.ts';
 import { GateJudge } from './gate-judge.ts';
+import { LeadJudge, LOCK } from './lead-judge.ts';
+import { isUp, type Live, type Stored, type Value } from './live.ts';
 import { PresenceJudge } from './presence-judge.ts';
 import { QuietJudge } from './quiet-judge.ts';
 import { StickyJudge } from './sticky-judge.ts';
-import { BUCKET, OPERATOR_ID, REGISTRATIONS, type Truth, type World } from './world.ts';
+import { BUCKET, OPERATOR_ID, type Truth, type World } from './world.ts';
 
 const PREFIX = `$KV.${BUCKET}.`;
 /** What replicas say of themselves: outside batches and terms. */
 const ANNOUNCEMENTS = `$ROLLCALL.${BUCKET}.${OPERATOR_ID}.replica.`;
-export const LOCK = `$ROLLCALL.${BUCKET}.${OPERATOR_ID}.lock`;
-/** I2: 2 s, and up to 8 s without a leader after a crash. */
-const FAREWELL_MS = 10_000;
+/** I2: 2 s; 2 s more where a pod goes on flapping, whose key changes once in so long; and looks. */
+const FAREWELL_MS = 4_500;
 /** I1: a pod counts as Ready once it has been so for this long. */
 const READY_FOR_MS = 5_000;
 
@@ -23,36 +25,8 @@ const READY_FOR_MS = 5_000;
 const OUTAGE_MS = 12_000;
 /** Expiry comes up to this long after the TTL. */
 const EXPIRY_MS = 500;
-/** F11: of a view whose one source is silent; and looks. */
-const SILENT_SOURCE_MS = 61_000;
-/** A leader that hears nothing yields within 20 s to one that does; a view ages for 15 s of them. */
-const BROKEN_LEADS_MS = 25_000;
-const BLIND_HAND_OVER_MS = 3_000;
 /** TTLs that a hand-over after a crash may outlast. */
 const SHORT_TTL_MS = 15_000;
-
-type Live = {
-  readonly key: ParsedKey;
-  readonly uid: string;
-  readonly status: string;
-  readonly value: Value;
-  readonly atMs: number;
-  readonly ttlMs: number;
-  /** So much sooner it lapses, because the server's clock jumped. */
-  soonerMs: number;
-};
-
-type Stored = ReturnType<World['stream']['messages']>[number];
-
-type Value = {
-  readonly status: string;
-  readonly lastHeartbeat: string;
-  readonly stickyActiveGroup: string | null;
-  readonly metadata: Readonly<Record<string, unknown>> & { readonly stickyTerm?: number };
-};
-
-/** Readers take the instance for alive. */
-const isUp = (status: string): boolean => status === 'ACTIVE' || status === 'STANDBY';
 
 export class Judge {
   readonly #world: World;
@@ -66,6 +40,7 @@ export class Judge {
   readonly #gates: GateJudge;
   readonly #presence: PresenceJudge;
   readonly #quiet = new QuietJudge();
+  readonly #leads: LeadJudge;
   #read = 0;
   #revision = 0;
   /** Subjects of ours that somebody wrote, and whether any of them more than once. */
@@ -81,7 +56,6 @@ export class Judge {
   brakedUntilMs = Number.NEGATIVE_INFINITY;
   /** When somebody last removed a key, or took one, for which nothing rings. */
   #disruptedAtMs = Number.NEGATIVE_INFINITY;
-  #brokenLedSinceMs: number | undefined;
   /** When some replica, or all, could not reach the registry. */
   readonly outages: { readonly fromMs: number; untilMs: number }[] = [];
   /** When faults kept some replica from seeing the cluster. */
@@ -92,11 +66,13 @@ export class Judge {
     this.#gates = new GateJudge(world);
     this.#sticky = new StickyJudge(world);
     this.#presence = new PresenceJudge(world);
+    this.#leads = new LeadJudge(world);
   }
 
   /** The server's clock jumped: forward, what was not refreshed for so long lapses at once. */
   jumped(ms: number): void {
     for (const live of this.#live.values()) live.soonerMs += ms;
+    this.#leads.locksLapseFromMs = this.#world.clock.monotonicMs() + Math.max(0, -ms);
     this.#disruptedAtMs = this.#world.clock.monotonicMs();
   }
 
@@ -128,7 +104,7 @@ export class Judge {
     this.#noGhosts();
     this.#oneKeyPerPod();
     this.#everyReadyPodHasAKey();
-    this.#leadsWhoIsWell();
+    this.#leads.check(this);
     this.#gates.check(this.outages);
     const [error] = this.#world.errors;
     if (error !== undefined) throw new Error(`an error was logged: ${error}`);
@@ -141,42 +117,11 @@ export class Judge {
     return this.#foreign.size > 0 || this.#taken.size > 0 || lapsing || this.disturbedUntilMs > nowMs - 15_000;
   }
 
-  /** I9: what the registry must hold once nothing happens any more. */
+  /** I9, I4, I8: what the registry and the statuses must say once nothing happens any more. */
   checkConverged(): void {
     this.check();
-    for (const pod of this.#world.livingPods) {
-      const missing = this.#forms.filter((form) => !this.#isUp(pod.uid, form));
-      if (this.#world.wants(pod) && missing.length > 0) {
-        throw new Error(`I9: pod ${pod.name} is Ready and has no live key in form ${missing.join(' and ')}`);
-      }
-    }
-    this.#checkTruth();
+    judgeConverged(this.#world, this.#live, this.#newest, this.#forms);
     this.#gates.checkConverged();
-    const ready = this.#world.livingPods.filter((pod) => this.#world.wants(pod)).length;
-    const told = this.#told('active') + this.#told('standby');
-    // A key that is left to lapse is ACTIVE until it does.
-    if (told !== ready && !(this.#world.isLapsing && told > ready))
-      throw new Error(`I8: status tells ${told} active or standby instances where ${ready} pods are Ready`);
-    const shared = this.#world.spec?.stickyActiveGroup !== undefined;
-    const expected = shared ? Math.min(ready, 1) : ready;
-    if (this.#told('active') !== expected && !this.#world.isLapsing)
-      throw new Error(`I8: status tells ${this.#told('active')} active instances where there must be ${expected}`);
-  }
-
-  /** I4: what stands says of its pod what the API server says. */
-  #checkTruth(): void {
-    const { spec } = this.#world;
-    for (const [subject, { uid, value, key, status }] of this.#live) {
-      const pod = this.#world.pods.get(uid);
-      if (spec === undefined || pod === undefined || !isUp(status) || !this.#world.wants(pod)) continue;
-      // One that was left behind lapses as it was.
-      if (!this.#forms.includes(key.form) || this.#newest.get(`${key.form} ${uid}`) !== subject) continue;
-      const { metadata, stickyActiveGroup } = value;
-      const said = [metadata['pod'], metadata['ip'], metadata['team'], stickyActiveGroup];
-      const true_ = [pod.name, pod.ip, spec.metadata['team'], spec.stickyActiveGroup ?? null];
-      if (said.some((one, index) => one !== true_[index]))
-        throw new Error(`I4: ${subject} says ${JSON.stringify(said)} where ${JSON.stringify(true_)} is true`);
-    }
   }
 
   /** I9, I12: from here on nothing but refreshes may be written, and no more than there must be. */
@@ -188,14 +133,6 @@ export class Judge {
     this.#quiet.end(this.#world);
   }
 
-  /** A count of the status, over all registrations. */
-  #told(count: 'active' | 'standby'): number {
-    return REGISTRATIONS.reduce((sum, name) => {
-      const status = this.#world.api.get('ServiceRegistration', 'default', name)?.['status'];
-      return sum + ((status as { instances?: Record<string, number> } | undefined)?.instances?.[count] ?? 0);
-    }, 0);
-  }
-
   #stored(message: Stored, by: string, atMs: number): void {
     // A stream that was made anew counts from the beginning.
     if (message.revision < this.#revision) {
@@ -205,6 +142,8 @@ export class Judge {
     this.#revision = message.revision;
     if (by === 'restored') return this.#restored(message, atMs);
     if (by === 'foreign') {
+      // What can never be a key of ours concerns nobody.
+      if (parseSubject(message.subject) === undefined) return;
       this.#sticky.gone(message.subject, atMs, 'others');
       this.#live.delete(message.subject);
       this.#forgetHeartbeat(message.subject);
@@ -229,6 +168,7 @@ export class Judge {
     if (!(term >= this.#term)) throw new Error(`I6: a message of term ${term} after the lock of term ${this.#term}`);
     if (message.subject === LOCK) {
       this.#term = term;
+      this.#presence.ledBy(by, atMs);
       return;
     }
     if (term !== this.#term) throw new Error(`I6: a message of term ${term} in term ${this.#term}`);
@@ -304,9 +244,10 @@ export class Judge {
   /** A flap within the grace is nobody's business, as long as every replica saw it begin. */
   #noticed(subject: string, pod: Truth, atMs: number): void {
     const wasActive = this.#live.get(subject)?.status === 'ACTIVE';
-    const { specChangedAtMs, spec, startedAtMs } = this.#world;
-    const seen = startedAtMs < pod.changedAtMs - READY_FOR_MS && specChangedAtMs < pod.changedAtMs - FAREWELL_MS;
-    if (!wasActive || !seen || pod.gone || pod.ready || spec === undefined || spec.suspend) return;
+    const { spec, startedAtMs } = this.#world;
+    const seen = startedAtMs < pod.changedAtMs - READY_FOR_MS && this.#specSeenAtMs < pod.changedAtMs - FAREWELL_MS;
+    const isUnseen = this.blind.some(({ fromMs, untilMs }) => pod.changedAtMs >= fromMs && pod.changedAtMs <= untilMs);
+    if (!wasActive || !seen || isUnseen || pod.gone || pod.ready || spec === undefined || spec.suspend) return;
     const forMs = atMs - pod.changedAtMs;
     if (forMs < spec.notReadyGraceSeconds * 1_000) throw new Error(`${pod.name} was told UNHEALTHY after ${forMs} ms`);
   }
@@ -402,32 +343,6 @@ export class Judge {
       this.#foreign.size > 0 || this.#takenTwice ? nowMs : 0,
     );
     this.#presence.check((uid) => this.#forms.every((form) => this.#isUp(uid, form)), excusedUntilMs, isBlind);
-  }
-
-  /** One that is broken for good may lead until one that is well has announced itself and the lock has passed. */
-  #leadsWhoIsWell(): void {
-    const world = this.#world;
-    const nowMs = world.clock.monotonicMs();
-    if (world.broken.length === 0) return;
-    const lock = world.stream.last(LOCK);
-    const holder = lock?.operation === 'PUT' ? lock.headers['Rollcall-Holder'] : undefined;
-    if (!world.broken.some(({ name }) => name === holder)) {
-      this.#brokenLedSinceMs = undefined;
-      return;
-    }
-    this.#brokenLedSinceMs ??= nowMs;
-    // What nothing happened to it may show as well as any other. What did happen another shows when it leads.
-    const { faults } = world.broken[0]?.api ?? {};
-    const isCut = faults?.unreachable === true;
-    if (nowMs - world.changedAtMs < (isCut ? BROKEN_LEADS_MS : SILENT_SOURCE_MS)) {
-      this.disturbedUntilMs = Math.max(this.disturbedUntilMs, nowMs + BLIND_HAND_OVER_MS);
-      this.blind.push({ fromMs: nowMs - 500, untilMs: nowMs + BLIND_HAND_OVER_MS, broken: true });
-    }
-    if (!isCut) return;
-    const others = [...this.outages, ...this.blind.filter(({ broken }) => broken !== true)];
-    const sinceMs = Math.max(this.#brokenLedSinceMs, world.startedAtMs, ...others.map(({ untilMs }) => untilMs));
-    if (nowMs - sinceMs > BROKEN_LEADS_MS)
-      throw new Error(`I5: ${holder} is cut off and leads for ${nowMs - sinceMs} ms while another is well`);
   }
 
   #oneKeyPerPod(): void {

@@ -5,7 +5,7 @@
 import { API_FAULTS } from './api-faults.ts';
 import { BROKEN_FOR_EVER } from './broken-forever.ts';
 import { Judge } from './judge.ts';
-import { REGISTRY_FAULTS } from './registry-faults.ts';
+import { RECORDED_FAULTS, REGISTRY_FAULTS } from './registry-faults.ts';
 import { type Action, disturbed, pass } from './scene.ts';
 import { ACTIONS, heal } from './schedule.ts';
 import { between, pick, seeded } from './seeded.ts';
@@ -34,7 +34,7 @@ const LAPSES_MS = 65_000;
 
 /** Faults that heal, and what people and pods do. */
 const HEALING: readonly Action[] = [...ACTIONS, ...REGISTRY_FAULTS, ...API_FAULTS];
-const ALL: readonly Action[] = [...HEALING, ...BROKEN_FOR_EVER];
+const ALL: readonly Action[] = [...HEALING, ...BROKEN_FOR_EVER, ...RECORDED_FAULTS];
 
 /** One world in so many has more pods than may go by absence. */
 const WIDE_EVERY = 16;

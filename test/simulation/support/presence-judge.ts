@@ -9,13 +9,26 @@ const READY_FOR_MS = 5_500;
 /** I8, and a status is written once in 2 s at most. */
 const TOLD_LATE_MS = 5_000 + 2_500;
 
+/** A status that somebody wrote over the leader's is noticed after 5 s. */
+const LED_FOR_MS = 6_000;
+
 export class PresenceJudge {
   readonly #world: World;
   /** Since when Ready pods are seen without a key. */
   readonly #absentSinceMs = new Map<string, number>();
 
+  #leader = '';
+  #ledSinceMs = Number.NEGATIVE_INFINITY;
+  #ledUntilMs = Number.NEGATIVE_INFINITY;
+
   constructor(world: World) {
     this.#world = world;
+  }
+
+  ledBy(name: string, atMs: number): void {
+    if (name !== this.#leader) this.#ledSinceMs = atMs;
+    this.#leader = name;
+    this.#ledUntilMs = atMs;
   }
 
   /** `excusedUntilMs`: when the last trouble ended. `isBlind`: the status may not be writable, or nothing known to write. */
@@ -43,6 +56,8 @@ export class PresenceJudge {
     // (docs/adr/0003-who-speaks.md).
     if (absentForMs <= lateMs || clock.monotonicMs() - startedAtMs < lateMs) return;
     if (this.#world.replicas.every(({ operator }) => operator.voice === 'silent')) return;
+    // What the leader before wrote last may have come after the new one's first word, and is put right only while it leads.
+    if (this.#ledUntilMs - this.#ledSinceMs < LED_FOR_MS) return;
     for (const name of REGISTRATIONS) {
       if (name !== pod.app) continue;
       const status = asObject(api.get('ServiceRegistration', 'default', name)?.['status']);

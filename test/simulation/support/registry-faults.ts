@@ -2,6 +2,7 @@
 // term is over, answers that get lost, a clock that jumps, a crash that forgets, rights that are taken away. And processes
 // that stand still, for what they sent before arrives all the same. All of it heals.
 
+import { LOCK } from './lead-judge.ts';
 import { type Action, disturbed, pass, type Scene } from './scene.ts';
 import { between, pick } from './seeded.ts';
 import type { Replica } from './world.ts';
@@ -22,11 +23,17 @@ export const REGISTRY_FAULTS: readonly Action[] = [
     (scene) => troubled(scene, ({ registry }) => registry.faults.refuse(BUSY, 0.5)),
   ],
   ["the server's clock jumps", (scene) => clockJumps(scene)],
-  ['the server forgets what it was told last', (scene) => forgets(scene)],
-  ['the server forgets what it was told last, and was away', (scene) => crashes(scene)],
+  ['the newest writes are lost', (scene) => forgets(scene, 'apart')],
+  ['the newest writes are lost while the server was away', (scene) => crashes(scene, 'apart')],
   ['the leader stands still', (scene) => standsStill(scene, scene.world.leader)],
   ['a replica stands still', (scene) => standsStill(scene, pick(scene.random, scene.world.replicas))],
   ['a key may not be written', (scene) => denied(scene)],
+];
+
+/** As they were when they broke something that is mended since. */
+export const RECORDED_FAULTS: readonly Action[] = [
+  ['the server forgets what it was told last', (scene) => forgets(scene, 'alike')],
+  ['the server forgets what it was told last, and was away', (scene) => crashes(scene, 'alike')],
 ];
 
 const BUSY = { kind: 'retry', description: 'in-flight conflict (10164)' } as const;
@@ -46,21 +53,31 @@ const troubled = async ({ world, judge, random }: Scene, fault: (replica: Replic
 const clockJumps = ({ world, judge, random }: Scene): void => {
   const ms = between(random, -40_000, 40_000);
   world.stream.jumpClock(ms);
+  // Forward, the lock may have lapsed as well as keys; set back, a lock that nobody renews any more stands for longer.
+  disturbed(judge, world, 12_000 + (world.leader === undefined ? Math.max(0, -ms) : 0));
   judge.jumped(ms);
-  // Forward, the lock may have lapsed as well as keys.
-  disturbed(judge, world, 12_000);
 };
 
-const forgets = ({ world, judge, random }: Scene): void => {
-  world.stream.loseNewest(Math.floor(between(random, 1, 40)));
-  judge.forgot();
+/**
+ * `apart`: where nothing is left of the lock, as many messages of others come first. In a stream this short another
+ * replica's lock would else come to stand at the very revision that the old leader expects before anybody can notice;
+ * acknowledgements that are no more are not promised to be honoured.
+ */
+const forgets = ({ world, judge, random }: Scene, revisions: 'apart' | 'alike'): void => {
+  const { stream } = world;
+  const { lastRevision } = stream;
+  stream.loseNewest(Math.floor(between(random, 1, 40)));
+  if (revisions === 'apart' && stream.last(LOCK) === undefined) {
+    while (stream.lastRevision < lastRevision) stream.put('$KV.service-registry.other', 'a value');
+  }
   disturbed(judge, world, 3_000);
+  judge.forgot();
 };
 
-const crashes = async (scene: Scene): Promise<void> => {
+const crashes = async (scene: Scene, revisions: 'apart' | 'alike'): Promise<void> => {
   const { world, judge, random } = scene;
   for (const { registry } of world.replicas) registry.setLink('disconnected');
-  forgets(scene);
+  forgets(scene, revisions);
   const spell = { fromMs: world.clock.monotonicMs(), untilMs: Number.POSITIVE_INFINITY };
   judge.outages.push(spell);
   await pass(world, judge, between(random, 200, 5_000), true);

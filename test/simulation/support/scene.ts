@@ -27,6 +27,9 @@ export const pass = async (world: World, judge: Judge, ms: number, disturbing = 
   }
 };
 
+/** Everything is as it should be so long after the registry is back. */
+const BACK_MS = 5_000;
+
 /** The registry is out of reach for these replicas. */
 export const outage = async (
   world: World,
@@ -42,5 +45,5 @@ export const outage = async (
   await pass(world, judge, ms, true);
   for (const { registry } of replicas) registry.setLink('up');
   spell.untilMs = world.clock.monotonicMs();
-  disturbed(judge, world, 9_000);
+  disturbed(judge, world, BACK_MS);
 };

@@ -2,7 +2,7 @@
 // breaks for good stands in `broken-forever.ts`, faults of the registry's server and of what the API server says apart.
 
 import type { Random } from '../../../src/clock.ts';
-import { LOCK } from './judge.ts';
+import { LOCK } from './lead-judge.ts';
 import { type Action, disturbed, outage, pass, RECOVERY_MS, type Scene } from './scene.ts';
 import { between, pick } from './seeded.ts';
 import { PLAIN, type Replica, type Spec, type World } from './world.ts';
@@ -90,20 +90,24 @@ const crash = async (scene: Scene): Promise<void> => {
   world.startReplica(between(random, -60_000, 60_000));
 };
 
+/** I16: the lock goes with the last batch, and the next one leads within 2 s. */
 const planned = async ({ world, judge }: Scene): Promise<void> => {
   const { leader } = world;
   if (leader === undefined) return;
+  const isCalm = world.clock.monotonicMs() > judge.disturbedUntilMs;
   await world.stop(leader);
   const lock = world.stream.last(LOCK);
-  if (
-    world.clock.monotonicMs() > judge.disturbedUntilMs &&
-    lock?.operation === 'PUT' &&
-    lock.headers['Rollcall-Holder'] === leader.name
-  )
-    throw new Error(`I16: ${leader.name} stopped and did not release the lock`);
-  disturbed(judge, world, 2_000);
+  const isHeld = lock?.operation === 'PUT' && lock.headers['Rollcall-Holder'] === leader.name;
+  if (isCalm && isHeld) throw new Error(`I16: ${leader.name} stopped and did not release the lock`);
+  disturbed(judge, world, HAND_OVER_MS);
+  const hasOther = world.replicas.length > 0;
+  await pass(world, judge, HAND_OVER_MS);
+  if (isCalm && hasOther && world.stream.last(LOCK)?.operation !== 'PUT')
+    throw new Error(`I16: ${leader.name} stopped and nobody leads ${HAND_OVER_MS} ms later`);
   world.startReplica();
 };
+
+const HAND_OVER_MS = 2_000;
 
 /** I1 holds through registry outages of up to 12 s. */
 const OUTAGE_MS_MAX = 11_000;
