@@ -680,7 +680,9 @@ export class InstanceTable {
     const isLast = row.farewell || row.tenure !== 'current';
     // A key that says ACTIVE for a sticky group stands in its successor's way until it is gone.
     const inTheWay = row.observed.kind === 'ours' && row.observed.active !== undefined;
-    const waitsForNothing = (row.farewell || row.wish.state.kind === 'away') && !inTheWay;
+    // One that may not be written yet has its farewell still to say.
+    const isOwed = this.#refusals.has(row);
+    const waitsForNothing = (row.farewell || row.wish.state.kind === 'away') && !inTheWay && !isOwed;
     if (isLast && (step.kind === 'rest' || (step.kind === 'wait' && waitsForNothing))) {
       this.#remove(row);
       return;

@@ -233,6 +233,21 @@ describe('a right to some keys is missing', () => {
     await bench.clock.until(() => Object.keys(bench.values()).length === 2_000, 4_000);
   });
 
+  test('a farewell that comes while the key waits to be tried again is said once it may be', async () => {
+    const replica = bench.replica('a');
+    await leads(replica);
+    wish(replica, 'pod-1');
+    await bench.clock.advance(1_000);
+    bench.stream.denied = /service-instances/;
+    // The next refresh is refused, and asked for again each 3 s.
+    await bench.clock.until(() => bench.lines.some(({ message }) => message === 'keys cannot be written'), 11_000);
+    await bench.clock.advance(500);
+    gone(replica, 'pod-1');
+    bench.stream.denied = undefined;
+    await bench.clock.advance(4_000);
+    expect(Object.values(bench.values())).toMatchObject([{ status: 'UNHEALTHY' }]);
+  });
+
   test('a farewell is said no more when the key has lapsed', async () => {
     const replica = bench.replica('a');
     await leads(replica);
