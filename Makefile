@@ -33,7 +33,7 @@ test: install tools ## Run all tests: unit, property, simulation, integration
 unit: install ## Run the unit and property tests only
 	@vitest run test/unit test/property
 
-simulation: install ## Run the simulation only; SEED=n replays one schedule
+simulation: install ## Run the simulation only; SEED=n plays one schedule again, SCHEDULES=n that many
 	@vitest run test/simulation$(if $(SEED),/operator.test.ts)
 
 integration: install tools ## Run the tests against a real control plane and NATS only
