@@ -4,7 +4,7 @@
 import { resources } from '../../../src/kubernetes/resources.ts';
 import { type Action, disturbed, pass, RECOVERY_MS, type Scene } from './scene.ts';
 import { between, pick } from './seeded.ts';
-import type { Replica } from './world.ts';
+import type { Replica, World } from './world.ts';
 
 /** With fewer keys a list that lacks all of them is believed: so many may go by absence. */
 const BRAKE_KEYS = 20;
@@ -103,6 +103,13 @@ const doubled = async ({ world, judge, random }: Scene): Promise<void> => {
   for (const { api } of some) api.faults.pass();
 };
 
+/** Something happens that nobody notices, and what happened before is forgotten: no watch can go on from where it was. */
+const relist = (world: World, replicas: readonly Replica[]): void => {
+  world.api.put('Namespace', { metadata: { name: `namespace-${world.clock.monotonicMs()}` } });
+  world.api.compact();
+  for (const { api } of replicas) api.faults.breakWatches();
+};
+
 /** No API server does that; what repairs it is the next list. */
 const dropped = (scene: Scene): Promise<void> =>
   blinded(
@@ -111,10 +118,7 @@ const dropped = (scene: Scene): Promise<void> =>
     ({ api }) => {
       api.faults.lineFate = () => (scene.random() < 0.2 ? 'drop' : 'pass');
     },
-    ({ api }) => {
-      scene.world.api.compact();
-      api.faults.breakWatches();
-    },
+    (replica) => relist(scene.world, [replica]),
   );
 
 const forbidden = (scene: Scene): Promise<void> => {
@@ -138,19 +142,15 @@ const emptyLists = async ({ world, judge, random }: Scene): Promise<void> => {
   const isClear = world.clock.monotonicMs() > judge.brakedUntilMs + RECOVERY_MS;
   if (standing <= BRAKE_KEYS || world.isLapsing || !isClear) return;
   const some = [...world.replicas];
-  world.api.compact();
-  for (const { api } of some) {
-    api.faults.emptyLists = true;
-    api.faults.breakWatches();
-  }
+  for (const { api } of some) api.faults.emptyLists = true;
+  relist(world, some);
   world.expectedErrors.push('lacks so much', 'not to be seen');
   judge.braked = true;
   await pass(world, judge, between(random, 1_000, 50_000), true);
   judge.braked = false;
   judge.brakedUntilMs = world.clock.monotonicMs();
   for (const { api } of some) api.faults.pass();
-  world.api.compact();
-  for (const { api } of some) api.faults.breakWatches();
+  relist(world, some);
   const nowMs = world.clock.monotonicMs();
   judge.blind.push({ fromMs: nowMs - 50_000, untilMs: nowMs + RECOVERY_MS });
   disturbed(judge, world, RECOVERY_MS);
