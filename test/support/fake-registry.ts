@@ -99,14 +99,15 @@ export class FakeRegistry implements Registry {
     if (!this.#connected) return { kind: 'retry', description: 'not connected to NATS' };
     if (signal.aborted) return { kind: 'retry', description: 'stopped' };
     const batch = messages.map((message) => ({ ...message, body: message.body.slice() }));
+    const { incarnation } = this.#stream;
     if (this.#state === 'stalled') {
-      this.#storePerhaps(batch);
+      this.#storePerhaps(batch, incarnation);
       return this.#silence(COMMIT_TIMEOUT_MS, signal);
     }
     // The bytes are under way: from here on the server acts whatever becomes of us, and we may miss its answer.
     const answer = Promise.withResolvers<CommitOutcome>();
     this.#stream.clock.after(this.#latency() + this.faults.uplinkMs(), () => {
-      const outcome = this.#commitFault ?? this.faults.refusal() ?? this.#stream.storeBatch(batch, this.name);
+      const outcome = this.#commitFault ?? this.faults.refusal() ?? this.#arrive(batch, incarnation);
       if (this.faults.losesAnswer()) return;
       this.#clock.after(this.#latency(), () => this.#state === 'up' && answer.resolve(outcome));
     });
@@ -211,11 +212,20 @@ export class FakeRegistry implements Registry {
   }
 
   /** A batch that nobody answers: lost, stored at once, or stored late, when its lock may be long gone. */
-  #storePerhaps(batch: readonly BatchMessage[]): void {
+  #storePerhaps(batch: readonly BatchMessage[], incarnation: string): void {
     const { clock, random } = this.#stream;
     const fate = Math.floor(random() * 3);
     if (fate === 0) return;
-    clock.after(fate === 1 ? this.#latency() : random() * LATE_MAX_MS, () => this.#stream.storeBatch(batch, this.name));
+    clock.after(fate === 1 ? this.#latency() : random() * LATE_MAX_MS, () => void this.#arrive(batch, incarnation));
+  }
+
+  /**
+   * What was sent to a stream that is no more does not fit the one made anew: by their revisions alone the two could only
+   * be mixed up in streams as short as a simulation's, and nothing but revisions fences a batch.
+   */
+  #arrive(batch: readonly BatchMessage[], incarnation: string): CommitOutcome {
+    if (this.#stream.exists && this.#stream.incarnation !== incarnation) return { kind: 'conflict', actualRevision: 0 };
+    return this.#stream.storeBatch(batch, this.name);
   }
 
   async #silence(timeoutMs: number, ...signals: readonly AbortSignal[]): Promise<CommitOutcome> {
