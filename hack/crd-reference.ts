@@ -1,7 +1,7 @@
 // The reference page of what users write and read, made of the same schema as the CRD. Facts only; how to use them is
 // told elsewhere in docs/.
 
-import { ANNOTATIONS, NAMESPACE_ANNOTATIONS } from '../src/domain/annotations.ts';
+import { ANNOTATIONS, NAMESPACE_ANNOTATIONS, RESOURCE_ANNOTATIONS } from '../src/domain/annotations.ts';
 import { CONDITION_REASONS } from '../src/domain/crd-status-schema.ts';
 import { EVENT_REASONS } from '../src/domain/event-reasons.ts';
 import type { JsonSchema } from './crd-manifest.ts';
@@ -47,6 +47,8 @@ export const referencePage = (schema: JsonSchema, policy: JsonSchema, annotation
     annotationTable(ANNOTATIONS, annotationPrefix),
     'On a namespace:',
     annotationTable(NAMESPACE_ANNOTATIONS, annotationPrefix),
+    'On a ServiceRegistration:',
+    annotationTable(RESOURCE_ANNOTATIONS, annotationPrefix),
   ]
     .join('\n\n')
     .replaceAll(/^(- .*)\n\n(?=- )/gm, '$1\n')

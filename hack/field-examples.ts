@@ -101,4 +101,5 @@ export const ANNOTATION_EXAMPLES: Readonly<Record<string, string>> = {
   'when-not-ready': 'Remove',
   metadata: '{"team":"rates"}',
   defaults: '{"ttlSeconds":60}',
+  'release-brake': '2026-11-23T09:00:00Z',
 };

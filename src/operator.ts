@@ -34,6 +34,7 @@ import { clusterKey, type NamespaceView } from './domain/namespace.ts';
 import { DEFAULTS_ANNOTATION } from './domain/namespace-defaults.ts';
 import { namespaceOf, type ObjectKey, type PodView } from './domain/pod.ts';
 import type { Quotas } from './domain/quotas.ts';
+import { releases } from './domain/release-brake.ts';
 import type { HeartbeatOffset } from './domain/service-instance.ts';
 import { type RegistrationView, withDefaults } from './domain/service-registration.ts';
 import type { Defaults } from './domain/settings.ts';
@@ -230,6 +231,7 @@ export class Operator {
         this.#reporter.status(registration, before, after);
       },
       onConflict: this.#reporter.podConflict,
+      onProblems: this.#reporter.registrationProblems,
       later: (key, delayMs) => this.#registrations.addAfter(key, delayMs),
     });
     const ownedContext = {
@@ -506,7 +508,7 @@ export class Operator {
         this.#caughtUp = true;
         this.#reconcileReports();
       }
-      for (const view of allViews(views)) view.letGo(clock.monotonicMs());
+      this.#letGo();
       const { held } = this;
       if (this.#holding !== held > 0) {
         this.#holding = held > 0;
@@ -523,6 +525,24 @@ export class Operator {
       }
       await clock.sleep(this.#warm ? WATCH_FRESHNESS_EVERY_MS : 20, signal);
     }
+  }
+
+  /** What the brakes held and was confirmed since, or is let go by a person. */
+  #letGo(): void {
+    const { clock, views } = this.#ports;
+    const nowMs = clock.monotonicMs();
+    const isReleased = (registration: ObjectKey, sinceMs: number): boolean => {
+      const stored = views.registrations.get(registration);
+      return stored !== undefined && releases(stored, clock.wallMs() - (nowMs - sinceMs));
+    };
+    // A pod is gone or it is not, whatever resources select it: the word of one of them is enough.
+    const isPodReleased = (pod: ObjectKey, sinceMs: number): boolean =>
+      this.table.registrationsOf(pod).some((registration) => isReleased(registration, sinceMs));
+    for (const view of allViews(views)) {
+      const released = view === views.pods ? isPodReleased : view === views.registrations ? isReleased : () => false;
+      view.letGo(nowMs, released);
+    }
+    this.table.letGo(({ registration }, sinceMs) => isReleased(registration, sinceMs));
   }
 
   /** The API server answers, but what it shows is not known to be right yet: every status says so, and at once. */
@@ -626,5 +646,6 @@ const sameMeaning = (a: RegistrationView, b: RegistrationView): boolean =>
   a.generation === b.generation &&
   a.uid === b.uid &&
   a.deleting === b.deleting &&
+  a.releaseBrake === b.releaseBrake &&
   a.owned === b.owned &&
   a.ownerUids.join() === b.ownerUids.join();

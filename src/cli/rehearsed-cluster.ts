@@ -29,7 +29,9 @@ export const rehearsedCluster = (views: ClusterViews, defaults: Defaults, wallMs
   source.prove(Number.MAX_VALUE);
   const show = (raw: unknown, before: RegistrationView | undefined): void => {
     const view = trimRegistration(raw, defaults);
-    if (view !== undefined) source.put({ ...view, status: before?.status });
+    if (view === undefined) return;
+    const { status, releaseBrake } = before ?? {};
+    source.put({ ...view, status, ...(releaseBrake === undefined ? {} : { releaseBrake }) });
   };
   return {
     statuses,

@@ -2,6 +2,7 @@
 // change at once, then at most once per resource per 2 s, and never for a refresh.
 
 import type { Clock } from '../clock.ts';
+import type { AnnotationProblem } from '../domain/annotations.ts';
 import { DETAILS_MAX } from '../domain/crd-status-schema.ts';
 import { type ObjectKey, objectKey, type PodView } from '../domain/pod.ts';
 import { asList, asObject } from '../domain/raw.ts';
@@ -12,6 +13,7 @@ import {
   sameStatus,
   summarise,
 } from '../domain/registration-status.ts';
+import { releaseProblem } from '../domain/release-brake.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
 import type { InstanceTable } from '../table/instance-table.ts';
 import type { Voice } from '../writer/writer.ts';
@@ -58,9 +60,10 @@ export type RegistrationReconcilerContext = {
   readonly busy: () => boolean;
   /** A status was written. */
   readonly onStatus: (registration: RegistrationView, before: unknown, after: RegistrationStatus) => void;
-  /** A pod comes to the same instance id as an older one. */
   /** The pod has no key under the registration, because an older pod or registration has the better right to it. */
   readonly onConflict: (pod: PodView, report: InstanceReport, registration: RegistrationView) => void;
+  /** Annotations of the resource that are no good; none: they may be again. */
+  readonly onProblems: (registration: RegistrationView, problems: readonly AnnotationProblem[]) => void;
   readonly later: (key: ObjectKey, delayMs: number) => void;
 };
 
@@ -93,6 +96,7 @@ export class RegistrationReconciler {
     const speaking = voice();
     // A claim that is pending will be judged as soon as the namespace is in view, and then this comes again.
     if (speaking === 'silent' || this.#context.claims.of(key).kind === 'pending') return;
+    this.#context.onProblems(registration, releaseProblem(registration));
     const nowMs = clock.monotonicMs();
     const before = this.#written.get(key);
     const last = before?.uid === registration.uid ? before : undefined;

@@ -126,6 +126,10 @@ export class Reporter {
     this.#tellProblems('pod', podReference(pod), problems);
   };
 
+  /** Likewise of a resource. */
+  readonly registrationProblems = (registration: RegistrationView, problems: readonly AnnotationProblem[]): void =>
+    this.#tellProblems('annotations', registrationReference(registration), problems);
+
   /** On the namespace, and where its people look: on resources in it. `problem` undefined: all is well again. */
   namespaceDefaults({ name, uid, annotations }: NamespaceView, problem: string | undefined): void {
     const told =

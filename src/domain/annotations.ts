@@ -75,6 +75,18 @@ export const NAMESPACE_ANNOTATIONS: typeof ANNOTATIONS = [
   },
 ];
 
+/** Without the prefix; what it means is `release-brake.ts`. */
+export const RELEASE_ANNOTATION = 'release-brake';
+
+/** The one on a ServiceRegistration. */
+export const RESOURCE_ANNOTATIONS: typeof ANNOTATIONS = [
+  {
+    name: RELEASE_ANNOTATION,
+    meaning:
+      'A time (RFC 3339). What a brake has held for this resource since before it is let go: its pods that are not to be seen, and those on nodes that look lost. For a person who knows that they are gone.',
+  },
+];
+
 const KNOWN = new Set(ANNOTATIONS.map(({ name }) => name));
 
 export const readRegister = (annotations: Annotations): RegisterWish => {

@@ -1,9 +1,10 @@
 // A ServiceRegistration as the rest of the code sees it.
 // Not the schema users write against: that is `crd-schema.ts`, and `trimRegistration` turns the one into the other.
 
+import { RELEASE_ANNOTATION } from './annotations.ts';
 import { parseSpec, type ServiceRegistrationSpec } from './crd-schema.ts';
 import { type ObjectKey, objectKey } from './pod.ts';
-import { asList, asObject, asText, asTimeMs } from './raw.ts';
+import { annotationStem, asList, asObject, asText, asTimeMs } from './raw.ts';
 import { type Defaults, type Resolved, resolveSettings } from './settings.ts';
 
 export type RegistrationView = {
@@ -27,6 +28,8 @@ export type RegistrationView = {
   readonly status: unknown;
   /** deletionTimestamp is set. */
   readonly deleting: boolean;
+  /** The annotation `release-brake` as it is written; what it means is `release-brake.ts`. */
+  readonly releaseBrake?: string;
 };
 
 /** The same, with the settings that follow from other defaults than those it was trimmed with. */
@@ -43,7 +46,11 @@ export const MANAGED_BY_VALUE = 'rollcall';
  * Undefined for what has no UID, name or namespace; never throws. The API server has validated the spec against the
  * CRD, but an older CRD may have let it in, and some rules need the installation's defaults.
  */
-export const trimRegistration = (raw: unknown, defaults: Defaults): RegistrationView | undefined => {
+export const trimRegistration = (
+  raw: unknown,
+  defaults: Defaults,
+  annotationPrefix = 'rollcall.dev',
+): RegistrationView | undefined => {
   const object = asObject(raw);
   const metadata = asObject(object?.['metadata']);
   const uid = asText(metadata?.['uid']);
@@ -54,6 +61,7 @@ export const trimRegistration = (raw: unknown, defaults: Defaults): Registration
   const serviceName = asText(spec['serviceName']) ?? name;
   const parsed = parseSpec(spec);
   const generation = metadata['generation'];
+  const releaseBrake = asObject(metadata['annotations'])?.[`${annotationStem(annotationPrefix)}${RELEASE_ANNOTATION}`];
   return {
     key: objectKey(namespace, name),
     namespace,
@@ -68,5 +76,6 @@ export const trimRegistration = (raw: unknown, defaults: Defaults): Registration
     status: object?.['status'],
     deleting: asText(metadata['deletionTimestamp']) !== undefined,
     ...(parsed.kind === 'valid' ? { spec: parsed.value } : {}),
+    ...(typeof releaseBrake === 'string' ? { releaseBrake } : {}),
   };
 };

@@ -91,7 +91,9 @@ export const clusterViews = (
     fed(resources[kind], (raw) => trimWorkload(kind, raw, annotationPrefix, interner));
   return {
     pods: fed<PodView>(resources.Pod, (raw) => trimPod(raw, annotationPrefix, interner)),
-    registrations: fed<RegistrationView>(resources.ServiceRegistration, (raw) => trimRegistration(raw, defaults)),
+    registrations: fed<RegistrationView>(resources.ServiceRegistration, (raw) =>
+      trimRegistration(raw, defaults, annotationPrefix),
+    ),
     namespaces: fed<NamespaceView>(resources.Namespace, (raw) => trimNamespace(raw, annotationPrefix, interner)),
     workloads: {
       Deployment: workload('Deployment'),

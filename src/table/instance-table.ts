@@ -59,8 +59,8 @@ export class InstanceTable {
   readonly #lanes: Lanes;
   readonly #blocked = new BlockedWishes();
   readonly #groups: StickyGroups;
-  /** Rows read back from the stream for pods the view did not show, with the monotonic ms until they are held. */
-  readonly #unseen = new Map<Row, number>();
+  /** Rows read back from the stream for pods the view did not show, and from when until when they are held. */
+  readonly #unseen = new Map<Row, Held>();
   readonly #refusals = new Refusals();
   readonly #losses = new Losses();
   readonly #departed = new Departed();
@@ -115,6 +115,11 @@ export class InstanceTable {
     }
     // After the farewells: a pod replaced under its name takes over the key of the one before.
     for (const wish of fresh) this.#claim(wish);
+  }
+
+  /** Under which a pod has rows. */
+  registrationsOf(pod: ObjectKey): readonly ObjectKey[] {
+    return this.#index.ofPod(pod).map(({ wish }) => wish.registration);
   }
 
   /** Whether a pod has a row under a registration. */
@@ -424,7 +429,8 @@ export class InstanceTable {
     const row = this.#create({ ...wish, state }, instanceId, form, observed);
     // Those of many pods are not decided about at a stroke.
     const spreadMs = holdMs === 0 ? 0 : RELEASE_SPREAD_MS * row.fraction;
-    this.#unseen.set(row, this.#clock.monotonicMs() + holdMs + spreadMs);
+    const sinceMs = this.#clock.monotonicMs();
+    this.#unseen.set(row, { sinceMs, untilMs: sinceMs + holdMs + spreadMs });
   }
 
   /** This replica had the pod of such a wish, and decided against it. */
@@ -435,7 +441,7 @@ export class InstanceTable {
   /** The pods of such keys: to be decided about as soon as the view is fresh. */
   unseenPods(): readonly ObjectKey[] {
     const nowMs = this.#clock.monotonicMs();
-    return Array.from(this.#unseen).flatMap(([{ wish }, untilMs]) =>
+    return Array.from(this.#unseen).flatMap(([{ wish }, { untilMs }]) =>
       nowMs < untilMs ? [] : objectKey(wish.pod.namespace, wish.pod.name),
     );
   }
@@ -444,8 +450,15 @@ export class InstanceTable {
   get held(): number {
     const nowMs = this.#clock.monotonicMs();
     let held = 0;
-    for (const untilMs of this.#unseen.values()) if (nowMs < untilMs) held += 1;
+    for (const { untilMs } of this.#unseen.values()) if (nowMs < untilMs) held += 1;
     return held;
+  }
+
+  /** Of such keys these are decided about now. `sinceMs`: monotonic, when the hold began. */
+  letGo(released: (wish: Wish, sinceMs: number) => boolean): void {
+    for (const [row, { sinceMs }] of this.#unseen) {
+      if (released(row.wish, sinceMs)) this.#unseen.set(row, { sinceMs, untilMs: sinceMs });
+    }
   }
 
   /** A key of ours in the stream for a pod whose keys look otherwise by now: kept up until those stand. */
@@ -793,6 +806,9 @@ export class InstanceTable {
     this.#index.remove(row);
   }
 }
+
+/** Monotonic ms. */
+type Held = { readonly sinceMs: number; readonly untilMs: number };
 
 /** What refreshes that starve get of a batch, whatever is urgent. */
 const STARVING_SHARE = 0.5;

@@ -8,7 +8,7 @@ import { describe, expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { createProgram } from '../../src/cli/program.ts';
 import { configSchema, flagOf, variableOf } from '../../src/config.ts';
-import { ANNOTATIONS, NAMESPACE_ANNOTATIONS } from '../../src/domain/annotations.ts';
+import { ANNOTATIONS, NAMESPACE_ANNOTATIONS, RESOURCE_ANNOTATIONS } from '../../src/domain/annotations.ts';
 import { CONDITION_REASONS } from '../../src/domain/crd-status-schema.ts';
 
 const root = join(import.meta.dirname, '../..');
@@ -35,7 +35,9 @@ const flags = new Set([
 const variables = new Set([...settings.map(variableOf), 'ROLLCALL_CONFIG']);
 /** Of the development tools, and the passwords of the example's users. */
 const OTHER_VARIABLES = new Set(['ROLLCALL_FULL', 'ROLLCALL_NATS_PASSWORD', 'ROLLCALL_NATS_SETUP_PASSWORD']);
-const annotations = new Set([...ANNOTATIONS, ...NAMESPACE_ANNOTATIONS].map(({ name }) => `rollcall.dev/${name}`));
+const annotations = new Set(
+  [...ANNOTATIONS, ...NAMESPACE_ANNOTATIONS, ...RESOURCE_ANNOTATIONS].map(({ name }) => `rollcall.dev/${name}`),
+);
 /** The API group, the name events come from, what the demo's nodes listen to, and the readiness gate. */
 const OTHER_NAMES = new Set([
   'rollcall.dev/v1alpha1',

@@ -13,6 +13,8 @@ import {
 import {
   ANNOTATIONS,
   NAMESPACE_ANNOTATIONS,
+  RELEASE_ANNOTATION,
+  RESOURCE_ANNOTATIONS,
   readPodAnnotations,
   readSpecAnnotations,
 } from '../../src/domain/annotations.ts';
@@ -20,6 +22,7 @@ import { parseSpec, specSchema } from '../../src/domain/crd-schema.ts';
 import { statusSchema } from '../../src/domain/crd-status-schema.ts';
 import { readNamespaceDefaults } from '../../src/domain/namespace-defaults.ts';
 import { policyResourceSchema } from '../../src/domain/policy-schema.ts';
+import { releaseProblem } from '../../src/domain/release-brake.ts';
 import { someDefaults } from '../support/builders.ts';
 
 /** Whether the path leads anywhere; a list counts by its first entry. */
@@ -63,10 +66,11 @@ test.each(Object.entries(POLICY_FIELD_EXAMPLES))('of a policy, %s: %s', (path, t
 });
 
 test('every annotation has an example, every example an annotation, and all of them are right', () => {
-  const known = [...ANNOTATIONS, ...NAMESPACE_ANNOTATIONS].map(({ name }) => name);
+  const known = [...ANNOTATIONS, ...NAMESPACE_ANNOTATIONS, ...RESOURCE_ANNOTATIONS].map(({ name }) => name);
   expect(Object.keys(ANNOTATION_EXAMPLES).toSorted()).toEqual(known.toSorted());
-  const { defaults = '', ...annotations } = ANNOTATION_EXAMPLES;
+  const { defaults = '', [RELEASE_ANNOTATION]: releaseBrake = '', ...annotations } = ANNOTATION_EXAMPLES;
   expect(readSpecAnnotations(annotations, someDefaults).problems).toEqual([]);
   expect(readPodAnnotations(annotations).problems).toEqual([]);
   expect(readNamespaceDefaults(defaults)).toMatchObject({ kind: 'valid' });
+  expect(releaseProblem({ releaseBrake })).toEqual([]);
 });

@@ -72,6 +72,7 @@ const aReconciler = (over: Partial<RegistrationReconcilerContext>) => {
     busy: () => false,
     onStatus: () => undefined,
     onConflict: () => undefined,
+    onProblems: () => undefined,
     later: () => undefined,
     ...over,
   });

@@ -388,6 +388,20 @@ describe('keys of pods that the new leader does not see', () => {
     expect(table.unseenPods()).toEqual([]);
   });
 
+  test('are decided about at once when a person says so', async () => {
+    const { table } = await handOver(100, 79);
+    const [first] = [...table.rows()].filter(({ wish }) => wish.state.kind === 'live').map(({ wish }) => wish.pod.name);
+    const atMs = bench.clock.monotonicMs();
+    table.letGo(() => false);
+    expect(table.held).toBe(21);
+    table.letGo((_, sinceMs) => sinceMs < atMs - 2_000);
+    expect(table.held).toBe(21);
+    table.letGo(({ pod }, sinceMs) => pod.name === 'pod-99' && sinceMs < atMs);
+    expect(table.held).toBe(20);
+    expect(table.unseenPods()).toEqual(['trading/pod-99']);
+    expect(first).not.toBe('pod-99');
+  });
+
   test('get their farewell, however many, when this replica saw them go', async () => {
     const first = bench.replica('a');
     await leads(first);
