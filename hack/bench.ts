@@ -11,6 +11,7 @@ import { VERSION } from '../src/version.ts';
 import { type Figure, holds, type Measured } from './bench/bench.ts';
 import { measureFenced } from './bench/fenced.ts';
 import { measureFirstSync } from './bench/first-sync.ts';
+import { measureLeaseLoad } from './bench/lease-load.ts';
 import { measureMemory } from './bench/memory.ts';
 import { measureReadyToVisible } from './bench/ready-to-visible.ts';
 import { measureStart } from './bench/start.ts';
@@ -23,6 +24,7 @@ const MEASUREMENTS = {
   firstSync: measureFirstSync,
   start: measureStart,
   memory: measureMemory,
+  leases: measureLeaseLoad,
 } as const;
 type Name = keyof typeof MEASUREMENTS;
 const NAMES = Object.keys(MEASUREMENTS).filter(isName);

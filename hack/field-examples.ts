@@ -29,6 +29,7 @@ export const FIELD_EXAMPLES: Readonly<Record<string, string>> = {
   apiOutage: 'apiOutage: { mode: Probe, maxHoldSeconds: 600 }',
   'apiOutage.mode': 'apiOutage: { mode: Hold }',
   'apiOutage.maxHoldSeconds': 'apiOutage: { maxHoldSeconds: 900 }',
+  nodeLoss: 'nodeLoss: PodReadiness',
   onConflict: 'onConflict: Adopt',
   keyLayout: 'keyLayout: Underscore',
   suspend: 'suspend: true',

@@ -8,6 +8,7 @@ import {
   defaultsSchema,
   INTERVAL_SECONDS_MAX,
   MAX_HOLD_SECONDS_MAX,
+  NODE_LOSS_MODES,
   NOT_READY_GRACE_SECONDS_MAX,
   TTL_SECONDS_MAX,
   TTL_SECONDS_MIN,
@@ -131,7 +132,7 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
       namespace: namespaces
         .default([])
         .describe(
-          'Watch these namespaces and no others, for which Roles suffice; repeatable or comma-separated. Needs --operator-id; what namespaces say themselves does not count then. Default: all',
+          'Watch these namespaces and no others, for which Roles suffice; repeatable or comma-separated. Needs --operator-id; what namespaces say themselves does not count then, nor do the leases of nodes. Default: all',
         ),
       excludeNamespace: namespaces
         .default(['kube-system', 'kube-public', 'kube-node-lease'])
@@ -179,6 +180,12 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
         .default('Probe')
         .describe(
           'What becomes of keys while the API server cannot be heard. Hold: refreshed all the while. Probe: those of pods that answer at their TCP port, and all others for --max-hold. Lapse: none',
+        ),
+      defaultNodeLoss: z
+        .enum(NODE_LOSS_MODES, 'must be NodeLease or PodReadiness')
+        .default('NodeLease')
+        .describe(
+          'Whether pods whose node has not renewed its lease for 20 s count as not Ready (NodeLease), or only what Kubernetes says of the pods counts (PodReadiness)',
         ),
       defaultOnConflict: z
         .enum(['Yield', 'Adopt'], 'must be Yield or Adopt')
@@ -287,7 +294,12 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
 export const unavailable = ({ namespace, nameClaims }: Pick<Config, 'namespace' | 'nameClaims'>): readonly string[] => {
   if (namespace.length === 0) return [];
   const claims = nameClaims === 'FirstCome' ? ['--name-claims=FirstCome (every namespace may use every name)'] : [];
-  return ['defaults by annotations of namespaces', 'ServiceNamePolicy', ...claims];
+  return [
+    'defaults by annotations of namespaces',
+    'ServiceNamePolicy',
+    'nodeLoss: NodeLease (only what Kubernetes says of the pods counts)',
+    ...claims,
+  ];
 };
 
 export type Config = z.output<ReturnType<typeof configSchema>>;

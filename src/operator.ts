@@ -9,6 +9,7 @@ import { denialOf } from './controllers/denials.ts';
 import { Duplicates } from './controllers/duplicates.ts';
 import { InstanceQuotas } from './controllers/instance-quotas.ts';
 import { mirrorLease } from './controllers/lease-mirror.ts';
+import { type JudgedNodes, NodeWatch } from './controllers/node-watch.ts';
 import { Outage } from './controllers/outage.ts';
 import {
   looseKeyOf,
@@ -29,6 +30,7 @@ import type { Change, ReadonlyView, ViewObject } from './controllers/view.ts';
 import { allViews, type Views, workloadOf } from './controllers/views.ts';
 import { type QueueObserver, type QueueReading, WorkQueue } from './controllers/work-queue.ts';
 import { type Asked, byAge } from './domain/decide.ts';
+import type { Holding } from './domain/limitations.ts';
 import type { NameClaimMode } from './domain/name-claims.ts';
 import { clusterKey, type NamespaceView } from './domain/namespace.ts';
 import { DEFAULTS_ANNOTATION } from './domain/namespace-defaults.ts';
@@ -58,6 +60,8 @@ const CATCH_UP_WITHIN_MS = 10_000;
 /** Statuses are written one at a time; while more than this wait (the registry came or went), helpers join in. */
 const STATUS_BACKLOG = 50;
 const STATUS_HELPERS = 3;
+/** Finding the pods of nodes takes a look at every pod, so nodes that come back together wait for each other. */
+const FOLLOW_NODES_EVERY_MS = 500;
 
 export type OperatorPorts = {
   readonly views: Views;
@@ -96,6 +100,8 @@ export type OperatorSettings = {
   /** Absent: no limit. */
   readonly maxWritesPerSecond?: number;
   readonly readinessGates?: ReadinessGatesSettings;
+  /** Nobody will be there to see whether leases move: see `NodeWatch`. */
+  readonly leasesByClock?: true;
   /** Of the Lease that shows who leads; absent: none is written. */
   readonly leaseNamespace?: string;
 };
@@ -116,6 +122,7 @@ export class Operator {
   readonly #gates: ReadinessGates;
   readonly #visibility: Visibility;
   readonly #outage: Outage;
+  readonly #nodes: NodeWatch;
   readonly #registrationLists = new Map<string, readonly RegistrationView[]>();
   /** Those of them that may use their names, in the order in which pods are asked of them. */
   readonly #grantedLists = new Map<string, readonly RegistrationView[]>();
@@ -130,7 +137,9 @@ export class Operator {
   /** While the view is old: when the API server was last heard at all, and whether the statuses were told again since. */
   #heardAtMs = Number.NEGATIVE_INFINITY;
   #toldOfBlindness = false;
-  #holding = false;
+  #holding = '';
+  #nodesTold = '0 0';
+  #nodesFollowedAtMs = Number.NEGATIVE_INFINITY;
   #voice: Voice = 'silent';
 
   constructor(ports: OperatorPorts, settings: OperatorSettings) {
@@ -159,6 +168,14 @@ export class Operator {
       ...ports,
       table: this.table,
       onProbe: (outcome) => observer.probed(outcome),
+    });
+    this.#nodes = new NodeWatch({
+      views: ports.views,
+      clock,
+      byClock: settings.leasesByClock ?? false,
+      onChange: () => {
+        if (clock.monotonicMs() - this.#nodesFollowedAtMs >= FOLLOW_NODES_EVERY_MS) this.#followNodes();
+      },
     });
     this.writer = new Writer(
       {
@@ -223,7 +240,7 @@ export class Operator {
       outage: () => !this.viewFresh,
       stretch: () => this.table.stretch,
       clockSkewSeconds: () => this.writer.clockSkew.seconds,
-      holding: () => this.held > 0,
+      holding: (registration) => this.#holdingOf(registration),
       voice: () => this.voice,
       busy: () => this.#registrations.reading().depth > STATUS_BACKLOG,
       onStatus: (registration, before, after) => {
@@ -295,6 +312,15 @@ export class Operator {
     return allViews(this.#ports.views).reduce((held, view) => held + view.held, this.table.held);
   }
 
+  /** Nodes that do not renew their leases: those that count as lost, and those that the brake holds. */
+  get nodes(): { readonly silent: number; readonly held: number } {
+    return { silent: this.#nodes.silent, held: this.#nodes.held.length };
+  }
+
+  get judgedNodes(): JudgedNodes {
+    return this.#nodes.judged;
+  }
+
   /** Pods that are Ready but for our readiness gate. */
   get gatesWaiting(): number {
     return this.#gates.waiting;
@@ -353,6 +379,7 @@ export class Operator {
       table: this.table,
       duplicates: this.#duplicates,
       offset: this.#settings.offset,
+      nodes: this.#nodes,
       onReport: (registration: ObjectKey) => this.#registrations.add(registration),
       onExcess: (pod: PodView, services: readonly string[]) =>
         this.#reporter.excess(pod, services, this.#quotas.description),
@@ -481,8 +508,12 @@ export class Operator {
   async #watchFreshness(signal: AbortSignal): Promise<void> {
     const { clock, views, log } = this.#ports;
     while (!signal.aborted) {
-      if (!this.#listed && allViews(views).every((view) => view.synced)) {
+      this.#nodes.look();
+      if (!this.#listed && this.#isListed()) {
         this.#listed = true;
+        const unread = [views.nodes, views.leases].flatMap(({ problems }) => problems);
+        if (unread.length > 0)
+          log.warn({ problems: unread }, 'no node counts as lost, because nodes are not to be read');
         this.writer.wake();
         for (const pod of views.pods.values()) {
           this.#pods.add(pod.key);
@@ -509,12 +540,8 @@ export class Operator {
         this.#reconcileReports();
       }
       this.#letGo();
-      const { held } = this;
-      if (this.#holding !== held > 0) {
-        this.#holding = held > 0;
-        log.warn({ held }, held > 0 ? 'the brake holds what is not to be seen' : 'the brake is released');
-        this.#reconcileReports();
-      }
+      this.#followNodes();
+      this.#tellHolding();
       if (this.#fresh && this.#listed) for (const key of this.table.unseenPods()) this.#pods.add(key);
       if (this.#voice !== this.voice) {
         this.#voice = this.voice;
@@ -525,6 +552,46 @@ export class Operator {
       }
       await clock.sleep(this.#warm ? WATCH_FRESHNESS_EVERY_MS : 20, signal);
     }
+  }
+
+  /** Nodes and leases are not waited for where they may not be read. */
+  #isListed(): boolean {
+    const { views } = this.#ports;
+    const readable = [views.nodes, views.leases].filter(({ problems }) => problems.length === 0);
+    return [...allViews(views), ...readable].every((view) => view.synced);
+  }
+
+  /** Pods whose node is judged otherwise than before are decided about again. */
+  #followNodes(): void {
+    if (!this.#listed) return;
+    this.#nodesFollowedAtMs = this.#ports.clock.monotonicMs();
+    const names = this.#nodes.takeChanged();
+    if (names.size === 0) return;
+    for (const { key, node } of this.#ports.views.pods.values()) {
+      if (node !== undefined && names.has(node)) this.#pods.add(key);
+    }
+  }
+
+  #holdingOf(registration: RegistrationView): Holding | undefined {
+    if (this.held > 0) return 'missing';
+    const { settings } = registration;
+    if (settings.kind === 'valid' && settings.value.nodeLoss !== 'NodeLease') return undefined;
+    return this.#nodes.held.some((sinceWallMs) => !releases(registration, sinceWallMs)) ? 'nodes' : undefined;
+  }
+
+  #tellHolding(): void {
+    const { log } = this.#ports;
+    const { held, nodes } = this;
+    const holding = [held > 0 ? 'missing' : '', nodes.held > 0 ? 'nodes' : ''].join(' ').trim();
+    if (this.#holding !== holding) {
+      const message = holding === '' ? 'the brake is released' : 'the brake holds what is not to be seen';
+      log.warn({ held, nodes: nodes.held }, message);
+      this.#holding = holding;
+      this.#reconcileReports();
+    }
+    const told = `${nodes.silent} ${nodes.held}`;
+    if (this.#nodesTold !== told) log.warn(nodes, 'nodes do not renew their leases');
+    this.#nodesTold = told;
   }
 
   /** What the brakes held and was confirmed since, or is let go by a person. */

@@ -45,6 +45,7 @@ async function sync({ kubeconfig, pods }: { kubeconfig: string; pods: number }):
       whenNotReady: 'MarkUnhealthy',
       notReadyGraceSeconds: 0,
       apiOutage: { mode: 'Probe', maxHoldSeconds: 300 },
+      nodeLoss: 'NodeLease',
       onConflict: 'Yield',
       keyLayout: 'Dotted',
     },

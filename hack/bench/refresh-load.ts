@@ -47,6 +47,7 @@ function wishOf(index: number, intervalMs: number): Wish {
     whenNotReady: 'MarkUnhealthy',
     adopt: false,
     apiOutage: { mode: 'Hold', maxHoldSeconds: 300 },
+    nodeLoss: 'NodeLease',
     ttlMs: 30_000,
     intervalMs,
     content: {

@@ -1,6 +1,7 @@
 // What `rollcall doctor` makes of what it found: one check per question, each with the sentence that helps. Pure; the
 // looking is `doctor-command.ts`, the bucket's own checks are `bucket-checks.ts`.
 
+import type { JudgedNodes } from '../controllers/node-watch.ts';
 import type { ObjectKey } from '../domain/pod.ts';
 import type { StoredMessage } from '../writer/registry.ts';
 import { type Check, failure, ok, warning } from './check.ts';
@@ -33,6 +34,32 @@ export const rightsCheck = (missing: readonly string[], asked: number): Check =>
         `These credentials lack ${plural(missing.length, 'right')}: ${missing.join(', ')}.`,
         "If they are the operator's: kubectl apply -f manifests/base/cluster-role.yaml, and see its binding; docs/permissions.md says what each is for. To ask with the operator's own: kubectl -n rollcall-system exec deploy/rollcall -- node /app/dist/main.js doctor",
       );
+
+/** Rights that may be left out. */
+export const nodeRightsCheck = (missing: readonly string[]): readonly Check[] =>
+  missing.length === 0
+    ? []
+    : [
+        warning(
+          'node rights',
+          `No node can be found to be lost: these credentials lack ${plural(missing.length, 'right')}, ${missing.join(', ')}.`,
+          'If that is not meant so: kubectl apply -f manifests/base/cluster-role.yaml -f manifests/base/roles.yaml. Else --default-node-loss=PodReadiness says what happens anyway.',
+        ),
+      ];
+
+/** By the clocks of the nodes and ours; the operator itself trusts neither. */
+export const nodesCheck = ({ all, lost, braked }: JudgedNodes): Check => {
+  if (lost.length === 0)
+    return ok('nodes', `${plural(all, 'node')} with a lease ${all === 1 ? 'renews' : 'renew'} it.`);
+  const found = `${lost.length} of ${plural(all, 'node')} ${lost.length === 1 ? 'does' : 'do'} not renew ${lost.length === 1 ? 'its lease' : 'their leases'}, or Kubernetes does not hear ${lost.length === 1 ? 'it' : 'them'}: ${named(lost)}.`;
+  return braked
+    ? failure(
+        'nodes',
+        `${found} They are so many that nothing is concluded from it: the keys of their pods are kept up.`,
+        'Look at what they have in common: network, API server, kubelet credentials. If their pods are gone: kubectl annotate sreg NAME rollcall.dev/release-brake="$(date -u +%FT%TZ)"',
+      )
+    : warning('nodes', `${found} Their pods count as not Ready.`, 'kubectl describe node NAME');
+};
 
 /** `served`: plurals of our group that the API server knows. */
 export const crdCheck = (wanted: readonly string[], served: readonly string[]): Check => {

@@ -8,7 +8,7 @@ import { ApiError, type ApiTransport, field, textField } from '../kubernetes/api
 import { createCluster } from '../kubernetes/cluster-writer.ts';
 import type { Gap } from '../kubernetes/list-cluster.ts';
 import { apiVersionOf, collectionPath, resources } from '../kubernetes/resources.ts';
-import { describeRight, missingRights, operatorRights } from '../kubernetes/rights.ts';
+import { describeRight, missingRights, nodeRights, operatorRights } from '../kubernetes/rights.ts';
 import type { ClusterViews } from '../kubernetes/watch-cluster.ts';
 import { lockSubject } from '../writer/lock.ts';
 import { RegistryError } from '../writer/registry.ts';
@@ -23,6 +23,8 @@ import {
   driftCheck,
   kubernetesCheck,
   leaderCheck,
+  nodeRightsCheck,
+  nodesCheck,
   type Refused,
   resourcesCheck,
   rightsCheck,
@@ -99,6 +101,8 @@ const examine = async (
   const rights = operatorRights(config);
   const missing = await missingRights(createCluster(transport), rights, signal);
   note(rightsCheck(missing.map(describeRight), rights.length));
+  const lacking = await missingRights(createCluster(transport), nodeRights(config), signal);
+  note(...nodeRightsCheck(lacking.map(describeRight)));
   const wanted = Object.values(resources).filter(({ group }) => group === resources.ServiceRegistration.group);
   note(
     crdCheck(
@@ -148,7 +152,7 @@ export const examineWork = async (site: Site, note: Note): Promise<void> => {
   }
   const listed = await list(site);
   for (const { resource, kind } of listed.gaps) {
-    if (kind === 'missing') continue;
+    if (kind === 'missing' || ofNodes(resource)) continue;
     note(
       warning(
         'view',
@@ -157,7 +161,9 @@ export const examineWork = async (site: Site, note: Note): Promise<void> => {
       ),
     );
   }
-  const unseen = listed.gaps.filter(({ resource, kind }) => kind !== 'missing' || resource === 'serviceregistrations');
+  const unseen = listed.gaps.filter(
+    ({ resource, kind }) => !ofNodes(resource) && (kind !== 'missing' || resource === 'serviceregistrations'),
+  );
   if (unseen.length > 0) return;
   try {
     if (report.kind === 'usable') await examineEntries(site, listed, note);
@@ -168,6 +174,10 @@ export const examineWork = async (site: Site, note: Note): Promise<void> => {
     note(failure('bucket', sentence(error.message), ADVICE_READ));
   }
 };
+
+/** Rights to these may be left out, which is told by itself. */
+const ofNodes = (resource: string): boolean =>
+  resource === resources.Node.plural || resource === resources.Lease.plural;
 
 /** Who else writes under our id, and by what clock. */
 export const examineEntries = async (site: Site, listed: Pick<Listed, 'uids'>, note: Note): Promise<void> => {
@@ -198,6 +208,7 @@ const examineKeys = async (site: Site, listed: Listed, note: Note): Promise<void
   const again = drifted.length > 0 ? driftOf((await look(site, await list(site))).keys) : [];
   const stayed = drifted.filter((one) => again.some(({ key, action }) => key === one.key && action === one.action));
   note(driftCheck(stayed, first.keys.length));
+  if (first.nodes.all > 0) note(nodesCheck(first.nodes));
   note(conflictCheck(first.keys.filter(({ action }) => action === 'leave')));
   note(resourcesCheck(first.refused, first.resources));
 };
@@ -225,6 +236,7 @@ const look = (site: Site, { views }: Listed) =>
   rehearseScene({ ...site, views }, (rehearsal) => ({
     keys: plannedKeys(site.config.bucket, rehearsal),
     refused: refusedOf(rehearsal),
+    nodes: rehearsal.operator.judgedNodes,
     resources: views.registrations.size,
   }));
 

@@ -124,6 +124,11 @@ const WORDS: Readonly<Record<Rule, (facts: Facts) => Words>> = {
     failed: `The pod is not Ready (phase ${pod.phase}).`,
     advice: `kubectl -n ${pod.namespace} describe pod ${pod.name}: its conditions and events say what it waits for.`,
   }),
+  NodeHeard: ({ pod: { node = 'none' } }) => ({
+    passed: `Its node ${node} is heard, or nothing is concluded from its silence.`,
+    failed: `Its node ${node} does not renew its lease, so the pod counts as not Ready, whatever Kubernetes says of it.`,
+    advice: `kubectl describe node ${node}, and kubectl -n kube-node-lease get lease ${node}: registered again as soon as the kubelet renews it. Where nodes' silence should not count: spec.nodeLoss: PodReadiness.`,
+  }),
 };
 
 const problemOf = (registration: RegistrationView | undefined): string =>

@@ -59,6 +59,7 @@ export const defaultsOf = (config: Config): Defaults => ({
   whenNotReady: config.defaultWhenNotReady,
   notReadyGraceSeconds: config.defaultNotReadyGrace,
   apiOutage: { mode: config.defaultApiOutageMode, maxHoldSeconds: config.maxHold },
+  nodeLoss: config.defaultNodeLoss,
   onConflict: config.defaultOnConflict,
   keyLayout: config.keyLayout,
 });

@@ -136,10 +136,13 @@ const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof 
       return {
         Pod: age(views.pods.lastProofAtMs),
         ServiceRegistration: age(views.registrations.lastProofAtMs),
+        Node: age(views.nodes.lastProofAtMs),
+        Lease: age(views.leases.lastProofAtMs),
         ...Object.fromEntries(Object.entries(views.workloads).map(([kind, view]) => [kind, age(view.lastProofAtMs)])),
       };
     },
     held: () => operator.held,
+    nodes: () => operator.nodes,
     gatesWaiting: () => operator.gatesWaiting,
     probesJudged: () => operator.probesJudged,
     holder: () => operator.writer.holder,

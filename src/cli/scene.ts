@@ -119,7 +119,7 @@ export const rehearseScene = <T>(
       registry: reached?.registry,
       report: reached?.report,
       clockOffsetMs: reached?.clockOffsetMs ?? 0,
-      settings: operatorSettingsOf(config, operatorId, 'rehearsal'),
+      settings: { ...operatorSettingsOf(config, operatorId, 'rehearsal'), leasesByClock: true },
       signal,
     },
     look,

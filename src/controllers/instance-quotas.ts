@@ -2,7 +2,7 @@
 // deleted, Ready or not, so that one that flaps moves the line for no other. Remembered per pod by the pod reconciler,
 // before anything is written; asked per registration for its status. Where the line is drawn is `quotas.ts`'s.
 
-import type { Wish } from '../domain/instance.ts';
+import { isUnready, type Wish } from '../domain/instance.ts';
 import { generatedInstanceId } from '../domain/names.ts';
 import type { ObjectKey } from '../domain/pod.ts';
 import { namespaceOf } from '../domain/pod.ts';
@@ -121,7 +121,7 @@ export class InstanceQuotas {
 }
 
 /** A pod that is deleted, or whose resource is suspended, keeps no place. */
-const counts = ({ state }: Wish): boolean => state.kind === 'live' || state.reason === 'PodNotReady';
+const counts = ({ state }: Wish): boolean => state.kind === 'live' || isUnready(state.reason);
 
 const HEARTBEAT_LENGTH = '2026-11-23T17:00:10.123+08:00'.length;
 

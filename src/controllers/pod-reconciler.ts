@@ -4,6 +4,7 @@
 import { type Asked, type Decision, decide, frozenWish } from '../domain/decide.ts';
 import type { Wish } from '../domain/instance.ts';
 import { leftOutBy } from '../domain/left-out.ts';
+import { verdictFor } from '../domain/node-loss.ts';
 import type { ObjectKey, PodView } from '../domain/pod.ts';
 import type { HeartbeatOffset } from '../domain/service-instance.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
@@ -13,6 +14,7 @@ import type { Claims } from './claims.ts';
 import type { LayeredDefaults, PodLayer } from './defaults.ts';
 import type { Duplicates } from './duplicates.ts';
 import type { InstanceQuotas } from './instance-quotas.ts';
+import type { NodeWatch } from './node-watch.ts';
 import { isPending, type Views, workloadOf } from './views.ts';
 
 export type PodReconcilerContext = {
@@ -25,6 +27,7 @@ export type PodReconcilerContext = {
   readonly table: InstanceTable;
   readonly duplicates: Duplicates;
   readonly offset: HeartbeatOffset;
+  readonly nodes: Pick<NodeWatch, 'verdictOf'>;
   readonly onReport: (registration: ObjectKey) => void;
   /** Another pod is within its namespace's quota now, or is not any more. */
   readonly onMoved: (pod: ObjectKey) => void;
@@ -51,8 +54,10 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
   const registrations = context.registrationsOf(pod.namespace);
   const workloadName = workload?.name ?? pod.controller?.name;
   const layer = layerOf(context, pod, workload);
+  const node = context.nodes.verdictOf(pod.node);
   const decision = decide(pod, registrations, {
     offset: context.offset,
+    node,
     ...(workloadName === undefined ? {} : { workloadName }),
     ...(layer === undefined ? {} : { workloadDefaults: layer.defaults, podLayer: layer.stated }),
     registryName: (serviceName) => claims.registryName(pod.namespace, serviceName),
@@ -63,7 +68,9 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
   const { frozen } = decision;
   const wishes = admit(context, key, decision.wishes, frozen);
   table.setWishes(key, pod.uid, wishes, (held) =>
-    frozen.includes(held.registration) && quotas.isWithin(key, held.registration) ? frozenWish(held, pod) : undefined,
+    frozen.includes(held.registration) && quotas.isWithin(key, held.registration)
+      ? frozenWish(held, pod, verdictFor(node, views.registrations.get(held.registration) ?? {}))
+      : undefined,
   );
   duplicates.set(key, decision.conflicts).forEach(context.onReport);
   if (quotas.isLimited)

@@ -4,6 +4,7 @@
 import type { Clock } from '../clock.ts';
 import type { AnnotationProblem } from '../domain/annotations.ts';
 import { DETAILS_MAX } from '../domain/crd-status-schema.ts';
+import type { Holding } from '../domain/limitations.ts';
 import { type ObjectKey, objectKey, type PodView } from '../domain/pod.ts';
 import { asList, asObject } from '../domain/raw.ts';
 import {
@@ -53,8 +54,8 @@ export type RegistrationReconcilerContext = {
   readonly stretch: () => number;
   /** The NATS server's clock minus ours, as far as it is worth telling. */
   readonly clockSkewSeconds: () => number;
-  /** The brake holds something. */
-  readonly holding: () => boolean;
+  /** A brake holds something. */
+  readonly holding: (registration: RegistrationView) => Holding | undefined;
   readonly voice: () => Voice;
   /** So many statuses wait that none may be taken slowly. */
   readonly busy: () => boolean;
@@ -153,6 +154,7 @@ export class RegistrationReconciler {
     const { bucket, registry, viewFresh, outage, holding, stretch, clockSkewSeconds, clock, claims, quotas } =
       this.#context;
     const { namespace, serviceName } = registration;
+    const held = holding(registration);
     return summarise({
       registration,
       ...(serviceName === undefined ? {} : { registryName: claims.registryName(namespace, serviceName) }),
@@ -162,7 +164,7 @@ export class RegistrationReconciler {
       reports,
       registry: registry(),
       viewFresh: viewFresh(),
-      holding: holding(),
+      ...(held === undefined ? {} : { holding: held }),
       outage: outage(),
       stretch: stretch(),
       clockSkewSeconds: clockSkewSeconds(),

@@ -28,6 +28,8 @@ export const weighByKeys = (views: Views, table: InstanceTable): void => {
     const policies = [...missing.values()];
     return stake(({ wish }) => policies.some((policy) => policyMatches(policy, wish.serviceName)));
   });
+  // Of nodes that go the pods decide.
+  for (const view of [views.nodes, views.leases]) view.weighBy(() => ({ going: 0, all: 0 }));
   const workload = (kind: WorkloadKind, keyOf: (row: Row) => ObjectKey | undefined) =>
     views.workloads[kind].weighBy((missing) =>
       stake((row) => {

@@ -1,6 +1,7 @@
 // What the reconcilers read: the views of the cluster, and the two questions they ask across them.
 
 import type { NamespaceView } from '../domain/namespace.ts';
+import type { LeaseView, NodeView } from '../domain/node.ts';
 import { type ObjectKey, objectKey, type PodView } from '../domain/pod.ts';
 import type { PolicyView } from '../domain/service-name-policy.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
@@ -13,8 +14,12 @@ export type Views = {
   readonly namespaces: ReadonlyView<NamespaceView>;
   readonly policies: ReadonlyView<PolicyView>;
   readonly workloads: Readonly<Record<WorkloadKind, ReadonlyView<WorkloadView>>>;
+  readonly nodes: ReadonlyView<NodeView>;
+  /** Of the nodes. */
+  readonly leases: ReadonlyView<LeaseView>;
 };
 
+/** Without those of nodes, which nothing need wait for that may not read them: then every node is heard. */
 export const allViews = (views: Views): readonly ReadonlyView<ViewObject>[] => [
   views.pods,
   views.registrations,

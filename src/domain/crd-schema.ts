@@ -26,6 +26,7 @@ export const INTERVAL_SECONDS_MAX = TTL_SECONDS_MAX / 3;
 export const NOT_READY_GRACE_SECONDS_MAX = 300;
 export const MAX_HOLD_SECONDS_MAX = 86_400;
 export const API_OUTAGE_MODES = ['Hold', 'Probe', 'Lapse'] as const;
+export const NODE_LOSS_MODES = ['NodeLease', 'PodReadiness'] as const;
 
 const INTERVAL_RULE = {
   rule: '!has(self.ttlSeconds) || !has(self.refreshIntervalSeconds) || self.refreshIntervalSeconds * 3 <= self.ttlSeconds',
@@ -169,6 +170,10 @@ const specFields = z.object({
       'A pod that is Ready again within so many seconds keeps its key as it was, refreshed all the while. Deletion is never delayed. Absent: 0.',
   }),
   apiOutage: apiOutage.optional(),
+  nodeLoss: z.enum(NODE_LOSS_MODES).optional().meta({
+    description:
+      "NodeLease: a pod whose node has not renewed its lease for 20 s counts as not Ready, unless so many nodes are silent that something else must be wrong; that holds for what Kubernetes says of such nodes' pods as well. PodReadiness: only what Kubernetes says of the pod counts. Absent: NodeLease.",
+  }),
   onConflict: z.enum(['Yield', 'Adopt']).optional().meta({
     description:
       'What happens when somebody else holds a key. Yield: it is left alone, and a condition says so. Adopt: it is taken over.',

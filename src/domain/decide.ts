@@ -6,6 +6,9 @@
 //   annotated register: "false"; Succeeded, Failed   none
 //   deletionTimestamp set                            away, Terminating
 //   not Ready                                        away, PodNotReady
+//   Ready, its node silent                           away, NodeSilent
+//   Ready, or said to be not only for its node,
+//     which is held                                  live
 //   Ready                                            live
 //   the registration is suspended                    away, Suspended, by Lapse
 
@@ -19,6 +22,7 @@ import {
 } from './annotations.ts';
 import { afterSlash, type SpecDefaults } from './crd-schema.ts';
 import type { Wish } from './instance.ts';
+import { HEARD, type NodeVerdict, verdictFor } from './node-loss.ts';
 import { isMadeFor } from './owned-registration.ts';
 import type { ObjectKey, PodView } from './pod.ts';
 import { resolvePort } from './port.ts';
@@ -44,6 +48,8 @@ export type DecideOptions = {
   readonly lastGood?: (serviceName: string) => SpecDefaults | undefined;
   /** What a pod that speaks for itself says beside version, port and metadata; it is in `workloadDefaults` already. */
   readonly podLayer?: SpecDefaults;
+  /** What is known of the pod's node; absent: it is heard. */
+  readonly node?: NodeVerdict;
   /** Told of each rule as it is asked; for people who want to know why. */
   readonly trace?: (asked: Asked) => void;
 };
@@ -60,6 +66,7 @@ export const RULES = [
   'NotSuspended',
   'PodNotTerminating',
   'PodReady',
+  'NodeHeard',
 ] as const;
 
 export type Rule = (typeof RULES)[number];
@@ -153,8 +160,10 @@ export const decide = (pod: PodView, registrations: readonly RegistrationView[],
  * What becomes of a held wish whose registration has turned invalid: its settings and content stay, but a pod that is
  * no longer Ready must not be shown as if it were.
  */
-export const frozenWish = (held: Wish, pod: PodView): Wish =>
-  held.state.kind === 'away' && held.state.reason === 'Suspended' ? held : { ...held, state: podState(pod) };
+export const frozenWish = (held: Wish, pod: PodView, node: NodeVerdict = HEARD): Wish =>
+  held.state.kind === 'away' && held.state.reason === 'Suspended'
+    ? held
+    : { ...held, state: podState(pod, held.nodeLoss === 'NodeLease' ? node : HEARD) };
 
 /** The older counts, whatever the order of reading. Last come those that gather what no workload's resource has. */
 export const byAge = (a: RegistrationView, b: RegistrationView): number =>
@@ -216,7 +225,7 @@ const wishFor = (
   pod: PodView,
   { registration, settings, serviceName }: Candidate,
   read: PodOverrides,
-  { offset, lastGood: lastGoodOf, podLayer }: DecideOptions,
+  { offset, lastGood: lastGoodOf, podLayer, node = HEARD }: DecideOptions,
   problems: AnnotationProblem[],
 ): Wish => {
   const lastGood = lastGoodOf?.(serviceName);
@@ -243,6 +252,7 @@ const wishFor = (
     whenNotReady: settings.suspend ? 'Lapse' : settings.whenNotReady,
     adopt: settings.onConflict === 'Adopt',
     apiOutage: settings.apiOutage,
+    nodeLoss: settings.nodeLoss,
     ttlMs: settings.ttlSeconds * 1000,
     intervalMs: settings.refreshIntervalSeconds * 1000,
     content: {
@@ -253,22 +263,22 @@ const wishFor = (
     },
     ...(Object.keys(annotated).length === 0 ? {} : { annotated }),
     ...(note === undefined ? {} : { versionNote: note }),
-    state: stateOf(pod, settings),
+    state: stateOf(pod, settings, verdictFor(node, registration)),
     ...graceOf(pod, settings),
     podCreatedAtMs: pod.createdAtMs,
     readySinceMs: pod.readyChangedAtMs ?? pod.createdAtMs,
   };
 };
 
-const stateOf = (pod: PodView, settings: Settings): Wish['state'] => {
-  return settings.suspend ? { kind: 'away', reason: 'Suspended' } : podState(pod);
-};
+const stateOf = (pod: PodView, { suspend, nodeLoss }: Settings, node: NodeVerdict): Wish['state'] =>
+  suspend ? { kind: 'away', reason: 'Suspended' } : podState(pod, nodeLoss === 'NodeLease' ? node : HEARD);
 
 /** Which rule each state of a wish answers to, in the order in which `stateOf` asks. */
 const STATE_RULES = [
   ['Suspended', 'NotSuspended'],
   ['Terminating', 'PodNotTerminating'],
   ['PodNotReady', 'PodReady'],
+  ['NodeSilent', 'NodeHeard'],
 ] as const;
 
 const askState = (ask: (rule: Rule, passed: boolean) => boolean, { state }: Wish): void => {
@@ -285,9 +295,11 @@ const graceOf = (pod: PodView, { notReadyGraceSeconds }: Settings): Pick<Wish, '
   return { grace: sinceMs === undefined ? { ms } : { ms, notReadySinceMs: sinceMs } };
 };
 
-const podState = (pod: PodView): Wish['state'] => {
-  if (pod.deleting) return { kind: 'away', reason: 'Terminating' };
-  return pod.ready ? { kind: 'live' } : { kind: 'away', reason: 'PodNotReady' };
+const podState = ({ deleting, ready, unreadyByNode }: PodView, node: NodeVerdict): Wish['state'] => {
+  if (deleting) return { kind: 'away', reason: 'Terminating' };
+  // So that the reason stays the same when the node controller has its say, too.
+  if (node.kind === 'silent' && (ready || unreadyByNode)) return { kind: 'away', reason: 'NodeSilent' };
+  return ready || (node.kind === 'held' && unreadyByNode) ? { kind: 'live' } : { kind: 'away', reason: 'PodNotReady' };
 };
 
 /** A name that no container declares is no good either. */

@@ -14,7 +14,8 @@ export const EVENT_REASONS = {
   NameDenied:
     'A resource asks for a service name that its namespace may not use; the note names the policy or the holder.',
   QuotaExceeded: 'A namespace is over a quota, and this resource, or this pod, is not registered for it.',
-  MassLapseHeld: 'So much is missing from what the API server shows that keys are kept until a second look.',
+  MassLapseHeld:
+    'So much is missing from what the API server shows that keys are kept until a second look; or so many nodes are silent that the keys of their pods are kept; or the API server cannot be heard.',
   RegistryUnavailable: 'The registry cannot be written; the note says why.',
 } as const;
 

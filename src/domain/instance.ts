@@ -4,7 +4,7 @@
 import type { SpecDefaults } from './crd-schema.ts';
 import type { KeyLayout } from './names.ts';
 import type { ObjectKey } from './pod.ts';
-import type { ApiOutage, WhenNotReady } from './settings.ts';
+import type { ApiOutage, NodeLossMode, WhenNotReady } from './settings.ts';
 
 /** `service-instances.{serviceName}.{instanceId}` or another form of it: a KV key, without the bucket's subject prefix. */
 export type InstanceKey = string & { readonly brand: 'InstanceKey' };
@@ -37,6 +37,7 @@ export type Wish = {
   readonly whenNotReady: WhenNotReady;
   readonly adopt: boolean;
   readonly apiOutage: ApiOutage;
+  readonly nodeLoss: NodeLossMode;
   readonly ttlMs: number;
   readonly intervalMs: number;
   readonly content: InstanceContent;
@@ -59,4 +60,7 @@ export type Wish = {
   readonly readySinceMs: number;
 };
 
-export type AwayReason = 'PodNotReady' | 'Terminating' | 'Suspended' | 'Deselected';
+export type AwayReason = 'PodNotReady' | 'NodeSilent' | 'Terminating' | 'Suspended' | 'Deselected';
+
+/** The pod may be Ready again. */
+export const isUnready = (reason: AwayReason): boolean => reason === 'PodNotReady' || reason === 'NodeSilent';

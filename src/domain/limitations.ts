@@ -6,6 +6,9 @@ export type LimitationReason = (typeof CONDITION_REASONS)['Degraded']['True'][nu
 
 type Seconds = { readonly ttlSeconds: number; readonly refreshIntervalSeconds: number };
 
+/** Which brake: on what is missing in lists, or on nodes that look lost. */
+export type Holding = 'missing' | 'nodes';
+
 export type Circumstances = {
   /** As the settings say; undefined while the spec is invalid. */
   readonly agreed?: Seconds | undefined;
@@ -13,8 +16,8 @@ export type Circumstances = {
   readonly paced?: Seconds | undefined;
   /** Of the bucket; 0: none. */
   readonly maxAgeSeconds: number;
-  /** The brake holds something. */
-  readonly holding: boolean;
+  /** A brake holds something. */
+  readonly holding?: Holding | undefined;
   /** The API server cannot be heard. */
   readonly outage: boolean;
   /** The NATS server's clock minus ours; 0: nothing worth telling. */
@@ -37,13 +40,17 @@ export const limitationsOf = (
     return message === undefined ? [] : { reason, message };
   });
 
+const HOLDING: Readonly<Record<Holding, string>> = {
+  missing: 'So much is missing from what the API server shows that it is kept until a second look confirms it.',
+  nodes:
+    'So many nodes are silent at once that nothing is concluded from it: the keys of their pods are kept up until the nodes are heard, or a person releases the brake.',
+};
+
 const SENTENCES: Readonly<Record<LimitationReason, (circumstances: Circumstances) => string | undefined>> = {
-  Holding: ({ holding, outage }) =>
-    outage
-      ? 'The API server cannot be heard: keys are kept up as apiOutage says.'
-      : holding
-        ? 'So much is missing from what the API server shows that it is kept until a second look confirms it.'
-        : undefined,
+  Holding: ({ holding, outage }) => {
+    if (outage) return 'The API server cannot be heard: keys are kept up as apiOutage says.';
+    return holding === undefined ? undefined : HOLDING[holding];
+  },
   ClockSkew: ({ clockSkewSeconds: seconds }) =>
     seconds === 0
       ? undefined

@@ -7,8 +7,10 @@
 //   closed        ContainersReady and all other gates are True
 //   open          Ready is True; or it is not yet, says that it waits for gates, and ContainersReady and all are True
 //
-// The last line is the moment before the kubelet has seen that we opened the gate. Once it has, only Ready counts: a lost
-// node's pods are marked by their Ready condition alone.
+// The last line is the moment before the kubelet has seen that we opened the gate. Once it has, only Ready counts.
+//
+// Of a node that Kubernetes no longer hears the node controller sets its pods' Ready to False and touches nothing else:
+// not ContainersReady, no gate, and no reason is given. A kubelet never leaves a pod so: all that Ready waits for is True.
 
 import { asList, asObject, asText, asTimeMs, type RawObject } from './raw.ts';
 
@@ -19,6 +21,8 @@ export type PodGate =
 
 export type PodReadiness = {
   readonly ready: boolean;
+  /** Not Ready by the word of the node controller alone. */
+  readonly unreadyByNode?: true;
   /** ms since the epoch; when `ready` last changed. */
   readonly readyChangedAtMs?: number;
   /** Absent: the pod does not list our gate. */
@@ -39,13 +43,15 @@ export const podReadiness = (spec: RawObject, status: RawObject, ours: string): 
   const gates = spec['readinessGates'];
   const listed =
     gates === undefined ? [] : asList(gates).flatMap((gate) => asText(asObject(gate)?.['conditionType']) ?? []);
-  if (!listed.includes(ours)) return withTime(isTrue(ready), [ready]);
-  const gate = gateOf(conditionOf(status, ours));
   const parts = ['ContainersReady', ...listed.filter((type) => type !== ours)].map((type) => conditionOf(status, type));
+  const isMarked = ready?.['status'] === 'False' && ready['reason'] !== WAITS_FOR_GATES && parts.every(isTrue);
+  const marked = isMarked ? ({ unreadyByNode: true } as const) : {};
+  if (!listed.includes(ours)) return { ...withTime(isTrue(ready), [ready]), ...marked };
+  const gate = gateOf(conditionOf(status, ours));
   const isWaiting = gate.kind === 'closed' || ready?.['reason'] === WAITS_FOR_GATES;
   if (isTrue(ready) || (isWaiting && parts.every(isTrue))) return { ...withTime(true, parts), gate };
   const failing = [...parts, ...(isWaiting ? [] : [ready])].filter((condition) => !isTrue(condition));
-  return { ...withTime(false, failing), gate };
+  return { ...withTime(false, failing), gate, ...marked };
 };
 
 const gateOf = (condition: RawObject | undefined): PodGate => {

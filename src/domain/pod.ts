@@ -54,6 +54,8 @@ export type PodView = {
   readonly phase: 'Pending' | 'Running' | 'Succeeded' | 'Failed' | 'Unknown';
   /** Ready but for us (`pod-readiness.ts`). Says nothing about deletion. */
   readonly ready: boolean;
+  /** Not Ready by the word of the node controller alone, which does not hear its node. */
+  readonly unreadyByNode?: true;
   /** ms since the epoch; when `ready` last changed. */
   readonly readyChangedAtMs?: number;
   /** Absent: the pod does not list our readiness gate. */

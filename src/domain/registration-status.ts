@@ -8,7 +8,7 @@ import {
   type RegistrationStatus,
 } from './crd-status-schema.ts';
 import type { Wish } from './instance.ts';
-import { type Circumstances, limitationsOf } from './limitations.ts';
+import { type Circumstances, type Holding, limitationsOf } from './limitations.ts';
 import type { Claim } from './name-claims.ts';
 import { isKeyLayout } from './names.ts';
 import { paceOf } from './pace.ts';
@@ -30,6 +30,8 @@ export type InstanceReport = {
   readonly status: 'ACTIVE' | 'STANDBY' | 'UNHEALTHY' | 'Pending' | 'Conflict';
   readonly reason?:
     | 'PodNotReady'
+    /** Its node does not renew its lease. */
+    | 'NodeSilent'
     | 'Terminating'
     | 'Suspended'
     | 'Deselected'
@@ -82,8 +84,8 @@ export type SummaryInput = {
   readonly registry: RegistryHealth;
   /** False while the view of the cluster is old: Ready becomes Unknown `ViewStale`. */
   readonly viewFresh: boolean;
-  /** Keys are kept up although their pods, or this resource, are not to be seen. */
-  readonly holding?: boolean;
+  /** A brake keeps keys up. */
+  readonly holding?: Holding;
   /** The API server cannot be heard. */
   readonly outage?: boolean;
   /** By what factor the write budget stretches all intervals; absent: not at all. */
@@ -332,7 +334,7 @@ export const conflictSentence = ({ pod, key, heldBy, reason }: InstanceReport): 
 };
 
 const degradedFinding = (
-  { reports, registry, holding = false, outage = false, clockSkewSeconds = 0 }: SummaryInput,
+  { reports, registry, holding, outage = false, clockSkewSeconds = 0 }: SummaryInput,
   pace: Pick<Circumstances, 'agreed' | 'paced'>,
 ): Finding<'Degraded'> => {
   const found = limitationsOf({

@@ -12,6 +12,9 @@ export type OnConflict = 'Yield' | 'Adopt';
 /** What becomes of a Ready pod's key while the API server cannot be heard; what the modes mean is `controllers/outage.ts`. */
 export type ApiOutage = { readonly mode: 'Hold' | 'Probe' | 'Lapse'; readonly maxHoldSeconds: number };
 
+/** `PodReadiness`: only what Kubernetes says of the pod counts; what `NodeLease` adds is `node-loss.ts`. */
+export type NodeLossMode = 'NodeLease' | 'PodReadiness';
+
 /** Where the version comes from; `Chain` is the documented chain of annotation, labels and image tag. */
 export type VersionSource =
   | { readonly kind: 'Value'; readonly value: string }
@@ -38,6 +41,7 @@ export type Settings = {
   /** A pod that is Ready again within this was never away. */
   readonly notReadyGraceSeconds: number;
   readonly apiOutage: ApiOutage;
+  readonly nodeLoss: NodeLossMode;
   readonly onConflict: OnConflict;
   readonly keyLayout: KeyLayout;
   readonly suspend: boolean;
@@ -56,6 +60,7 @@ export type Defaults = SpecDefaults &
     | 'whenNotReady'
     | 'notReadyGraceSeconds'
     | 'apiOutage'
+    | 'nodeLoss'
     | 'onConflict'
     | 'keyLayout'
   >;

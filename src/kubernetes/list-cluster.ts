@@ -98,7 +98,9 @@ const listInto = async <T extends ViewObject>(
   const { namespace } = options;
   const all = await attempt(sourcesOf(resource, options));
   const narrower =
-    resource.namespaced && namespace !== undefined ? [{ path: collectionPath(resource, namespace) }] : [];
+    resource.namespaced && resource.readIn === undefined && namespace !== undefined
+      ? [{ path: collectionPath(resource, namespace) }]
+      : [];
   const left = all === 'denied' && narrower.length > 0 ? ((await attempt(narrower)) ?? 'narrowed') : all;
   source.synced = true;
   // Right as of itself: it never grows old.

@@ -9,13 +9,22 @@ export type Resource = {
   readonly namespaced: boolean;
   /** A cluster may do without its definition. */
   readonly optional?: true;
+  /** Read in this namespace alone. */
+  readonly readIn?: string;
 };
 
 export const resources = {
   Pod: { kind: 'Pod', group: '', version: 'v1', plural: 'pods', namespaced: true },
   Namespace: { kind: 'Namespace', group: '', version: 'v1', plural: 'namespaces', namespaced: false },
   Node: { kind: 'Node', group: '', version: 'v1', plural: 'nodes', namespaced: false },
-  Lease: { kind: 'Lease', group: 'coordination.k8s.io', version: 'v1', plural: 'leases', namespaced: true },
+  Lease: {
+    kind: 'Lease',
+    group: 'coordination.k8s.io',
+    version: 'v1',
+    plural: 'leases',
+    namespaced: true,
+    readIn: 'kube-node-lease',
+  },
   Deployment: { kind: 'Deployment', group: 'apps', version: 'v1', plural: 'deployments', namespaced: true },
   StatefulSet: { kind: 'StatefulSet', group: 'apps', version: 'v1', plural: 'statefulsets', namespaced: true },
   DaemonSet: { kind: 'DaemonSet', group: 'apps', version: 'v1', plural: 'daemonsets', namespaced: true },

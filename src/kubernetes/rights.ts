@@ -12,6 +12,8 @@ const ASK_AGAIN_MS = 5_000;
 const {
   Pod,
   Namespace,
+  Node,
+  Lease,
   Deployment,
   StatefulSet,
   DaemonSet,
@@ -42,6 +44,10 @@ export const operatorRights = ({ readinessGates, namespace }: RightsOptions): re
   if (namespace.length === 0) return [...everywhere, ...readingRights([Namespace, ServiceNamePolicy], [])];
   return namespace.flatMap((name) => everywhere.map((right) => ({ ...right, namespace: name })));
 };
+
+/** What an installation may leave out: then no node counts as lost. */
+export const nodeRights = ({ namespace }: Pick<RightsOptions, 'namespace'>): readonly Right[] =>
+  namespace.length > 0 ? [] : [...readingRights([Node], []), ...readingRights([Lease], [Lease.readIn])];
 
 /** Asks until none is missing. `onMissing` is told what is, as a person would ask for it, whenever that is another. */
 export async function awaitRights(

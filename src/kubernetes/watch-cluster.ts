@@ -6,6 +6,7 @@ import { View, type ViewObject } from '../controllers/view.ts';
 import type { Views } from '../controllers/views.ts';
 import { Interner } from '../domain/intern.ts';
 import { type NamespaceView, trimNamespace } from '../domain/namespace.ts';
+import { type LeaseView, type NodeView, trimLease, trimNode } from '../domain/node.ts';
 import { type PodView, trimPod } from '../domain/pod.ts';
 import { type PolicyView, trimPolicy } from '../domain/service-name-policy.ts';
 import { type RegistrationView, trimRegistration } from '../domain/service-registration.ts';
@@ -39,7 +40,8 @@ export const watchCluster = (
     const sources = sourcesOf(resource, options);
     if (sources.length === 0) knowNothing(view);
     for (const source of sources) {
-      watches.push(reflect({ transport, clock, random, log, resource: source, trim, view, signal }));
+      const limits = resource.readIn === undefined ? {} : { limits: LEASE_LIMITS };
+      watches.push(reflect({ transport, clock, random, log, resource: source, trim, view, signal, ...limits }));
     }
   });
   return { views, watching: Promise.all(watches).then(() => undefined) };
@@ -51,13 +53,18 @@ export const sourcesOf = (
   options: Pick<WatchClusterOptions, 'namespaces' | 'excludeNamespaces'>,
 ): readonly ReflectorOptions<ViewObject>['resource'][] => {
   if (options.namespaces.length > 0) {
-    if (!resource.namespaced) return [];
+    if (!resource.namespaced || resource.readIn !== undefined) return [];
     return options.namespaces.map((namespace) => ({ path: collectionPath(resource, namespace), namespace }));
   }
+  const { readIn } = resource;
+  if (readIn !== undefined) return [{ path: collectionPath(resource, readIn), namespace: readIn }];
   const fieldSelector = resource.namespaced ? excludeNamespaces(options.excludeNamespaces) : undefined;
   const optional = resource.optional === undefined ? {} : { optional: resource.optional };
   return [{ path: collectionPath(resource), ...(fieldSelector === undefined ? {} : { fieldSelector }), ...optional }];
 };
+
+/** Silence is judged by the time that is proven: where kubelets speak all at once there would be gaps of seconds. */
+const LEASE_LIMITS = { proofIntervalMs: 2_000 } as const;
 
 /** The view is empty, and as right as it will ever be. */
 const knowNothing = <T extends ViewObject>(view: View<T>): void => {
@@ -102,5 +109,7 @@ export const clusterViews = (
       ReplicaSet: workload('ReplicaSet'),
     },
     policies: fed<PolicyView>(resources.ServiceNamePolicy, trimPolicy),
+    nodes: fed<NodeView>(resources.Node, trimNode),
+    leases: fed<LeaseView>(resources.Lease, trimLease),
   };
 };

@@ -4,11 +4,12 @@
 //   the pod's wish            the row has a live wish of this pod   the row is new
 //   ------------------------- ------------------------------------- --------------------------------------------
 //   live                      no grace                              no grace
-//   away, PodNotReady         goes on, or begins now                as if begun when Kubernetes says, if not over
+//   away, PodNotReady or      goes on, or begins now                as if begun when Kubernetes says, if not over
+//     NodeSilent
 //   away for another reason   over at once                          none
 
 import type { Clock } from '../clock.ts';
-import type { Wish } from '../domain/instance.ts';
+import { isUnready, type Wish } from '../domain/instance.ts';
 import type { Row } from './row.ts';
 
 /** Since when, monotonic, and the wish that comes into force when it is over. */
@@ -46,4 +47,4 @@ export const inForce = (wish: Wish, grace: Grace | undefined): Wish =>
 export const wantedBy = ({ wish, grace }: Row): Wish => grace?.wish ?? wish;
 
 const mayHaveGrace = (wish: Wish): wish is Graceful =>
-  wish.grace !== undefined && wish.state.kind === 'away' && wish.state.reason === 'PodNotReady';
+  wish.grace !== undefined && wish.state.kind === 'away' && isUnready(wish.state.reason);

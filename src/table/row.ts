@@ -2,7 +2,7 @@
 // step that brings the two together. The step is a pure function of the row and the time; the table schedules it and
 // the writer takes it. An instance has one row per key of its layout, and, while that changes, rows that retire.
 
-import type { InstanceKey, InstanceStatus, Wish } from '../domain/instance.ts';
+import { type InstanceKey, type InstanceStatus, isUnready, type Wish } from '../domain/instance.ts';
 import type { WriteReason } from '../domain/message-headers.ts';
 import { formsOf, type KeyForm } from '../domain/names.ts';
 import type { InstanceReport } from '../domain/registration-status.ts';
@@ -138,7 +138,7 @@ export const nextStep = (row: Row, nowMs: number): Step => {
 const isDamped = (row: Row, step: Step): boolean => {
   if (step.kind === 'write' ? step.lane === 'refresh' : step.kind !== 'purge') return false;
   const { state } = row.wish;
-  const mayFlap = state.kind === 'live' || state.reason === 'PodNotReady';
+  const mayFlap = state.kind === 'live' || isUnready(state.reason);
   const isLast = row.farewell || row.tenure !== 'current';
   return mayFlap && !isLast && !isPredecessors(row) && !promotes(row) && row.observed.kind !== 'foreign';
 };
@@ -265,6 +265,7 @@ const awayReason = (wish: Wish): WriteReason => {
   if (wish.state.kind === 'live') return 'Refresh';
   switch (wish.state.reason) {
     case 'PodNotReady':
+    case 'NodeSilent':
       return 'NotReady';
     case 'Terminating':
       return 'Terminating';

@@ -21,6 +21,8 @@ export type Readings = {
   readonly viewAgesSeconds: () => Readonly<Record<string, number>>;
   /** Objects and keys that the brake holds. */
   readonly held: () => number;
+  /** Nodes that count as lost, because they do not renew their leases, and those that the brake holds. */
+  readonly nodes: () => { readonly silent: number; readonly held: number };
   /** Pods that are Ready but for our readiness gate. */
   readonly gatesWaiting: () => number;
   /** Pods that answered a probe, so that probes decide about their keys once the API server is away. */
@@ -117,6 +119,15 @@ export class Metrics {
     });
     this.#gauge('rollcall_held', 'Objects and keys kept although they are not to be seen: the brake', [], (gauge) =>
       gauge.set(readings.held()),
+    );
+    this.#gauge('rollcall_nodes_silent', 'Nodes that do not renew their leases, and count as lost', [], (gauge) =>
+      gauge.set(readings.nodes().silent),
+    );
+    this.#gauge(
+      'rollcall_nodes_held',
+      'Nodes that look lost, so many that nothing is concluded from it: the brake',
+      [],
+      (gauge) => gauge.set(readings.nodes().held),
     );
     this.#gauge(
       'rollcall_audit_keys',

@@ -53,6 +53,7 @@ export const orphanOf = (
       whenNotReady,
       adopt: false,
       apiOutage,
+      nodeLoss: 'NodeLease',
       ttlMs,
       intervalMs: Math.max(Math.min(ttlMs / 3, refreshIntervalSeconds * 1_000), 1_000),
       content: { ...value.content, metadata: withoutStickyTerm(value.content.metadata) },

@@ -26,8 +26,8 @@ const kills = 5;
 const probeFailedMs = 1_000;
 /** The node controller needs about 50 s; a busy machine some more. */
 const nodeLossDeadlineMs = 120_000;
-/** A lost node shows when the node controller says so of its pods; node leases are not read by this version. */
-const nodeLossLimitMs = 57_000;
+/** A lost node shows by its lease. */
+const nodeLossLimitMs = 30_000;
 
 export const runStories = async (target: Target): Promise<Report> => {
   const report = new Report();

@@ -55,6 +55,16 @@ export class Observer {
     return this.#worker.ask('doom', { which, how });
   }
 
+  /** Of the pods of a node that is about to be lost nobody can say any more what is true; resolves with their UIDs. */
+  loseNode(node: string): Promise<readonly string[]> {
+    return this.#worker.ask('loseNode', node);
+  }
+
+  /** What is shown of them counts again. */
+  bringNodeBack(node: string): Promise<void> {
+    return this.#worker.ask('bringNodeBack', node);
+  }
+
   /** Makes as many pods Ready as there were at first. */
   replenish(pods: number): Promise<void> {
     return this.#worker.ask('replenish', pods);

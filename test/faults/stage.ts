@@ -26,13 +26,20 @@ export type StageNeeds = {
   readonly nats: 'one server' | 'three servers';
   /** The controller manager, for cases in which namespaces go or nodes are judged. */
   readonly controllers?: true;
+  /** Each node has a kwok of its own, `kwok-{node}`, so that it can be lost alone. */
+  readonly kubelets?: 'apart';
   /** Flags of the operators beside the addresses. */
   readonly flags?: readonly string[];
 };
 
 /** Two cases of the same needs may share a stage. */
-export const nameOf = ({ nats, controllers, flags = [] }: StageNeeds): string =>
-  [nats, ...(controllers === true ? ['controller manager'] : []), ...flags].join(', ');
+export const nameOf = ({ nats, controllers, kubelets, flags = [] }: StageNeeds): string =>
+  [
+    nats,
+    ...(controllers === true ? ['controller manager'] : []),
+    ...(kubelets === undefined ? [] : ['kubelets apart']),
+    ...flags,
+  ].join(', ');
 
 export type Replica = {
   readonly operator: OperatorProcess;
@@ -80,13 +87,16 @@ export class Stage {
   static async #build(needs: StageNeeds, dir: string, owned: AsyncDisposableStack, say: (line: string) => void) {
     say('servers');
     const [cluster, nats] = await Promise.all([
-      startControlPlane({ dir, scheduler: false, controllerManager: needs.controllers === true }).then((one) =>
-        owned.use(one),
-      ),
+      startControlPlane({
+        dir,
+        scheduler: false,
+        controllerManager: needs.controllers === true,
+        kwok: needs.kubelets === undefined,
+      }).then((one) => owned.use(one)),
       startServers(needs, dir, owned),
     ]);
     await grantRights(cluster);
-    await createNodes(cluster.api(), NODES);
+    await makeNodes(cluster, needs);
     const gate = await startApiGate({ url: cluster.url, certDir: join(dir, 'certs') });
     owned.defer(() => gate.close());
     say('operators');
@@ -115,7 +125,16 @@ const startServers = async ({ nats }: StageNeeds, dir: string, owned: AsyncDispo
   return owned.use(await startNatsCluster({ dir })).servers;
 };
 
-/** The CRDs and the ClusterRole as shipped, for the user that the operators are. */
+const makeNodes = async (cluster: ControlPlane, { kubelets }: StageNeeds): Promise<void> => {
+  if (kubelets === undefined) return void (await createNodes(cluster.api(), NODES));
+  for (let index = 0; index < NODES; index += 1) {
+    const group = `node-${index}`;
+    await cluster.startKwok(group);
+    await createNodes(cluster.api(), 1, { group, from: index });
+  }
+};
+
+/** The CRDs and the roles as shipped, for the user that the operators are. */
 const grantRights = async (cluster: ControlPlane): Promise<void> => {
   const shipped = [...crds, 'manifests/base/cluster-role.yaml'].flatMap((path) => ['-f', join(repository, path)]);
   await cluster.kubectlOk(['apply', ...shipped]);
@@ -124,6 +143,17 @@ const grantRights = async (cluster: ControlPlane): Promise<void> => {
     'clusterrolebinding',
     'rollcall-faults',
     '--clusterrole=rollcall',
+    '--user=rollcall',
+  ]);
+  const roles = join(repository, 'manifests/base/roles.yaml');
+  await cluster.kubectlOk(['create', 'namespace', 'rollcall-system']);
+  await cluster.kubectlOk(['apply', '-f', roles]);
+  await cluster.kubectlOk([
+    '--namespace=kube-node-lease',
+    'create',
+    'rolebinding',
+    'rollcall-faults',
+    '--role=rollcall-node-leases',
     '--user=rollcall',
   ]);
   await cluster.kubectlOk([

@@ -201,6 +201,7 @@ const WRONG: readonly (readonly [string, unknown, RegExp])[] = [
   ],
   ['a grace below 0', { notReadyGraceSeconds: -1 }, /spec\.notReadyGraceSeconds.*greater than or equal to 0/],
   ['a grace of 301 s', { notReadyGraceSeconds: 301 }, /spec\.notReadyGraceSeconds.*less than or equal to 300/],
+  ['an unknown word on lost nodes', { nodeLoss: 'Never' }, /spec\.nodeLoss: Unsupported value/],
   ['an unknown layout', { keyLayout: 'Slashed' }, /spec\.keyLayout: Unsupported value/],
   ['suspend as text', { suspend: 'true' }, /spec\.suspend.*must be of type boolean/],
 ];
@@ -249,7 +250,7 @@ describe('refused, with path and reason', () => {
   });
 
   test('fields of later versions are dropped, not kept without effect', async () => {
-    const stored = await create({ nodeLoss: 'NodeLease', ttlSeconds: 30 });
+    const stored = await create({ region: 'north', ttlSeconds: 30 });
     expect(stored.spec).toEqual({ ttlSeconds: 30 });
   });
 });

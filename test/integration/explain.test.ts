@@ -12,7 +12,14 @@ import { OUTER_RULES, type OuterRule } from '../../src/cli/explain-rules.ts';
 import type { Explanation } from '../../src/cli/explanation.ts';
 import { RULES, type Rule } from '../../src/domain/decide.ts';
 import type { OperatorProcess } from '../support/operator-process.ts';
-import { createPod, createRegistration, createWorkload, podsPath, untilReadyPods } from './operator/objects.ts';
+import {
+  createPod,
+  createQuietNode,
+  createRegistration,
+  createWorkload,
+  podsPath,
+  untilReadyPods,
+} from './operator/objects.ts';
 import { BUCKET, registrationsPath, START_MS, Stage } from './operator/stage.ts';
 
 const NAMESPACE = 'explained';
@@ -63,6 +70,10 @@ const CASES: Readonly<Record<Rule | OuterRule, Case>> = {
   NotSuspended: { target: 'pod/suspended', says: /^explained\/suspended-service is suspended \(spec\.suspend: true\)/ },
   PodNotTerminating: { target: 'pod/ending', says: /^The pod is being deleted\.$/ },
   PodReady: { target: 'pod/unready', says: /^The pod is not Ready \(phase Running\)\.$/ },
+  NodeHeard: {
+    target: 'pod/cut-off',
+    says: /^Its node quiet does not renew its lease, so the pod counts as not Ready/,
+  },
   KeyFree: { target: 'pod/held', says: /^The key service-instances\.held-service\.held is held by / },
   BucketUsable: {
     target: 'pod/unwritable',
@@ -130,7 +141,8 @@ const prepareRegistry = async (): Promise<void> => {
 const prepareResources = async (): Promise<void> => {
   const add = (namespace: string, app: string, name = `${app}-service`, more: object = {}) =>
     createRegistration(stage.api, namespace, name, { selector: { matchLabels: { app } }, ...more });
-  for (const app of ['finished', 'kept-out', 'leaving', 'ending', 'unready', 'unwritable']) await add(NAMESPACE, app);
+  for (const app of ['finished', 'kept-out', 'leaving', 'ending', 'unready', 'cut-off', 'unwritable'])
+    await add(NAMESPACE, app);
   await add(NAMESPACE, 'invalid', undefined, { refreshIntervalSeconds: 10 });
   await add(NAMESPACE, 'suspended', undefined, { suspend: true });
   await add(NAMESPACE, 'held', undefined, { instanceId: 'PodName' });
@@ -156,6 +168,10 @@ const preparePods = async (): Promise<void> => {
   for (const app of [...ready, 'standing', 'gone', 'finished']) await add(app);
   await add('kept-out', { annotations: { 'rollcall.dev/register': 'false' } });
   await add('unready', { annotations: { 'rollcall.dev/demo-ready': 'false' } });
+  await createQuietNode(api, 'quiet');
+  await add('cut-off', { node: 'quiet' });
+  const conditions = ['ContainersReady', 'Ready'].map((type) => ({ type, status: 'True' }));
+  await api.patch(`${podsPath(NAMESPACE)}/cut-off/status`, { status: { phase: 'Running', conditions } });
   // On no node of KWOK's, which would delete it in spite of its finalizer.
   await add('ending', { node: 'nowhere' });
   const crowd = Array.from({ length: QUOTA }, (_, i) => `crowd-${i}`);

@@ -81,5 +81,6 @@ test('a value that is no time is told, and lets nothing go', async () => {
   await world.clock.advance(5_000);
   expect(told()).toEqual({ active: PODS, unhealthy: 0 });
   // The other one has told of all its pods, and is silent for a while.
-  expect(eventsOf('InvalidAnnotation').map((event) => asObject(event['regarding'])?.['name'])).toContain('web-canary');
+  const regarding = () => eventsOf('InvalidAnnotation').map((event) => asObject(event['regarding'])?.['name']);
+  await world.clock.until(() => regarding().includes('web-canary'), 20_000);
 });

@@ -17,6 +17,7 @@ export const someDefaults: Defaults = {
   whenNotReady: 'MarkUnhealthy',
   notReadyGraceSeconds: 0,
   apiOutage: { mode: 'Probe', maxHoldSeconds: 300 },
+  nodeLoss: 'NodeLease',
   onConflict: 'Yield',
   keyLayout: 'Dotted',
 };
@@ -83,6 +84,7 @@ export const aRegistration = ({ settings, problem, ...view }: RegistrationOption
     whenNotReady: 'MarkUnhealthy',
     notReadyGraceSeconds: 0,
     apiOutage: someDefaults.apiOutage,
+    nodeLoss: 'NodeLease',
     onConflict: 'Yield',
     keyLayout: 'Dotted',
     suspend: false,

@@ -21,6 +21,7 @@ export const aWish = ({ version = '1.4.2', podName = 'trading-1', ...wish }: Wis
     whenNotReady: 'MarkUnhealthy',
     adopt: false,
     apiOutage: someDefaults.apiOutage,
+    nodeLoss: 'NodeLease',
     ttlMs: 30_000,
     intervalMs: 10_000,
     content: { serviceName, version, stickyActiveGroup: null, metadata: { namespace: 'trading', pod: podName } },

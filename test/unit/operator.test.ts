@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { Cluster } from '../../src/controllers/cluster.ts';
 import { View } from '../../src/controllers/view.ts';
 import type { NamespaceView } from '../../src/domain/namespace.ts';
+import type { LeaseView, NodeView } from '../../src/domain/node.ts';
 import { objectKey, type PodView } from '../../src/domain/pod.ts';
 import { parseOffset } from '../../src/domain/service-instance.ts';
 import type { PolicyView } from '../../src/domain/service-name-policy.ts';
@@ -32,7 +33,9 @@ test('the first lists are not gone through once per object, and nothing is said 
   const podSource = pods.addSource();
   const namespaces = new View<NamespaceView>();
   const policies = new View<PolicyView>();
-  const others = [registrations, namespaces, policies, ...Object.values(workloads)];
+  const nodes = new View<NodeView>();
+  const leases = new View<LeaseView>();
+  const others = [registrations, namespaces, policies, ...Object.values(workloads), nodes, leases];
   const sources = [podSource, ...others.map((view) => view.addSource())];
   const said: string[] = [];
   const done = { kind: 'done' } as const;
@@ -55,7 +58,7 @@ test('the first lists are not gone through once per object, and nothing is said 
   const quiet = () => undefined;
   const operator = new Operator(
     {
-      views: { pods, registrations, namespaces, policies, workloads },
+      views: { pods, registrations, namespaces, policies, workloads, nodes, leases },
       cluster,
       events: { emit: quiet },
       registry,

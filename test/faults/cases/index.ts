@@ -3,6 +3,7 @@
 import type { FaultCase } from '../fault-case.ts';
 import { apiServerCases } from './api-server.ts';
 import { oneServerCases, threeServerCases } from './nats.ts';
+import { nodeCases } from './nodes.ts';
 import { operatorCases } from './operators.ts';
 import { stickyCases } from './sticky.ts';
 
@@ -11,5 +12,6 @@ export const allCases: readonly FaultCase[] = [
   ...stickyCases,
   ...oneServerCases,
   ...apiServerCases,
+  ...nodeCases,
   ...threeServerCases,
 ];

@@ -59,6 +59,8 @@ answerQuestions({
   standing: () => standing().length,
   doom: (argument) => doom(trusted<Dooming>(argument)),
   ended: (argument) => ended(trusted<Since & { readonly uids: readonly string[]; readonly gone: boolean }>(argument)),
+  loseNode: (argument) => loseNode(trusted<string>(argument)),
+  bringNodeBack: (argument) => bringNodeBack(trusted<string>(argument)),
   replenish: (argument) => replenish(trusted<number>(argument)),
   purge: (argument) => purge(trusted<Purging>(argument)),
   lockGap: (argument) => lockGap(trusted<{ readonly sinceMs: number }>(argument)),
@@ -176,6 +178,18 @@ async function doom({ which, how }: Dooming): Promise<readonly string[]> {
   else if (how === 'unready') await population.setReady(pods, false);
   else await population.relabel(pods);
   return pods.map(({ uid }) => uid);
+}
+
+function loseNode(node: string): readonly string[] {
+  const { population, truth } = here();
+  const lost = population.living().filter((pod) => pod.node === node);
+  for (const pod of lost) truth.askedToGo(pod, nowMs());
+  return lost.map(({ uid }) => uid);
+}
+
+function bringNodeBack(node: string): void {
+  const { truth } = here();
+  for (const pod of truth.pods.values()) if (pod.node === node && !pod.gone) truth.askedBack(pod, nowMs());
 }
 
 function activeMembers(): readonly KnownPod[] {

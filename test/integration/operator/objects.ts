@@ -152,3 +152,15 @@ export const setReady = (api: ApiClient, pod: Pod, ready: boolean): Promise<unkn
 
 export const deletePod = (api: ApiClient, pod: Pod): Promise<unknown> =>
   api.delete(`${podsPath(pod.metadata.namespace ?? '')}/${pod.metadata.name}`);
+
+const NODE_LEASES = '/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases';
+
+/** A node that nobody plays, with a lease that was renewed once, a minute ago. */
+export const createQuietNode = async (api: ApiClient, name: string): Promise<void> => {
+  await api.post('/api/v1/nodes', { metadata: { name, labels: { 'kubernetes.io/hostname': name } } });
+  const renewTime = new Date(Date.now() - 60_000).toISOString().replace('Z', '000Z');
+  await api.post(NODE_LEASES, {
+    metadata: { name },
+    spec: { holderIdentity: name, leaseDurationSeconds: 40, renewTime },
+  });
+};

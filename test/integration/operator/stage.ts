@@ -5,6 +5,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { parse, parseAllDocuments } from 'yaml';
+import { z } from 'zod';
 import type { ApiClient, KubeObject } from '../../../hack/control-plane/api-client.ts';
 import {
   type ControlPlane,
@@ -27,6 +28,11 @@ const CRD_NAME = 'serviceregistrations.rollcall.dev';
 export const POLICY_CRD_NAME = 'servicenamepolicies.rollcall.dev';
 export const POLICIES = '/apis/rollcall.dev/v1alpha1/servicenamepolicies';
 const repository = join(import.meta.dirname, '../../..');
+
+const NODE_LEASES = 'kube-node-lease';
+const roleSchema = z.looseObject({ kind: z.string(), metadata: z.looseObject({ namespace: z.string() }) });
+const isOfNodeLeases = ({ kind, metadata }: z.infer<typeof roleSchema>): boolean =>
+  kind === 'Role' && metadata.namespace === NODE_LEASES;
 
 export type Condition = {
   readonly type: string;
@@ -161,16 +167,25 @@ export class Stage {
     await waitFor('the CRD to be gone', async () => (await this.api.find(`${CRDS}/${name}`)) === undefined);
   }
 
-  /** The ClusterRole as shipped, for the user `rollcall`. */
+  /** The ClusterRole and the Role for nodes' leases as shipped, for the user `rollcall`. */
   async grantRights(): Promise<void> {
     const documents = parseAllDocuments(await readFile(join(repository, 'manifests/base/cluster-role.yaml'), 'utf8'));
     const role: unknown = documents[0]?.toJS();
+    const roles = parseAllDocuments(await readFile(join(repository, 'manifests/base/roles.yaml'), 'utf8'));
+    const leases = roles.map((document) => roleSchema.parse(document.toJS())).find(isOfNodeLeases);
     const group = '/apis/rbac.authorization.k8s.io/v1';
+    const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'rollcall' }];
     await this.api.post(`${group}/clusterroles`, role);
     await this.api.post(`${group}/clusterrolebindings`, {
       metadata: { name: 'rollcall-test' },
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'rollcall' },
-      subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'rollcall' }],
+      subjects,
+    });
+    await this.api.post(`${group}/namespaces/${NODE_LEASES}/roles`, leases);
+    await this.api.post(`${group}/namespaces/${NODE_LEASES}/rolebindings`, {
+      metadata: { name: 'rollcall-test' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'rollcall-node-leases' },
+      subjects,
     });
   }
 

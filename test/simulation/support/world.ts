@@ -18,6 +18,7 @@ import { FakeClock } from '../../support/fake-clock.ts';
 import { FakeProber } from '../../support/fake-prober.ts';
 import { FakeRegistry } from '../../support/fake-registry.ts';
 import { FakeStream } from '../../support/fake-stream.ts';
+import { Kubelets, nodeName } from './kubelets.ts';
 
 export const BUCKET = 'service-registry';
 export const OPERATOR_ID = 'simulated';
@@ -26,6 +27,9 @@ const SERVICE = 'web';
 /** Two of one service: some of its pods are a canary's. */
 export const REGISTRATIONS = ['web', 'web-canary'] as const;
 const CANARY_SHARE = 0.25;
+const NODES = 5;
+/** A node that has said nothing for so long counts as lost: 23 s, and what looking takes. */
+const SILENCE_MS = 25_000;
 
 /** How long the registry is away before readiness gates are opened all the same. */
 export const GATE_TIMEOUT_MS = 40_000;
@@ -37,6 +41,7 @@ export type Truth = {
   readonly name: string;
   readonly uid: string;
   readonly ip: string;
+  readonly node: string;
   /** The registration that selects it. */
   readonly app: (typeof REGISTRATIONS)[number];
   /** Lists our readiness gate. */
@@ -48,6 +53,8 @@ export type Truth = {
   /** The same by the cluster's wall clock. */
   changedWallMs: number;
   gone: boolean;
+  /** The node controller said that it is not Ready. */
+  marked: boolean;
 };
 
 /** What both registrations say. */
@@ -110,6 +117,8 @@ export class World {
   lapsingUntilMs = Number.NEGATIVE_INFINITY;
   /** Fake monotonic ms when a replica last started. */
   startedAtMs = 0;
+  /** Who plays the nodes; absent: there are none. */
+  kubelets: Kubelets | undefined;
   readonly #random: Random;
   readonly #podRandom: Random;
   readonly #connect: Connect;
@@ -279,12 +288,28 @@ export class World {
 
   /** The pod should have an ACTIVE key. */
   wants(pod: Truth): boolean {
-    return pod.ready && this.spec !== undefined && !this.spec.suspend;
+    return pod.ready && this.spec !== undefined && !this.spec.suspend && !this.#isOnLostNode(pod);
   }
 
   /** Since when `wants` says what it says. */
   wantsSinceMs(pod: Truth): number {
-    return Math.max(pod.changedAtMs, this.specChangedAtMs);
+    const sinceMs = Math.max(pod.changedAtMs, this.specChangedAtMs);
+    if (this.kubelets === undefined) return sinceMs;
+    const nodeSinceMs = this.kubelets.changedAtMs(pod.node);
+    if (!this.#isOnLostNode(pod)) return Math.max(sinceMs, nodeSinceMs);
+    // A replica that was not there when it fell silent has to wait as long.
+    return Math.max(sinceMs, Math.max(nodeSinceMs, this.startedAtMs) + SILENCE_MS);
+  }
+
+  /** As long as they are few. */
+  #isOnLostNode(pod: Truth): boolean {
+    return this.kubelets?.isSilent(pod.node) ?? false;
+  }
+
+  /** Plays the nodes of the pods from now on. */
+  addNodes(): Kubelets {
+    this.kubelets = new Kubelets(this.api, this.clock, NODES);
+    return this.kubelets;
   }
 
   // ---- pods ----
@@ -295,11 +320,13 @@ export class World {
       name,
       uid: this.#newUid(),
       ip: `10.0.0.${this.pods.size + 1}`,
+      node: nodeName(this.pods.size % NODES),
       app,
       gated,
       ready,
       ...this.#now(),
       gone: false,
+      marked: false,
     };
     this.#show(pod);
     this.pods.set(pod.uid, pod);
@@ -309,6 +336,13 @@ export class World {
   setReady(pod: Truth, ready: boolean): void {
     if (pod.gone || pod.ready === ready) return;
     Object.assign(pod, { ready, ...this.#now() });
+    this.#show(pod);
+  }
+
+  /** The word of the node controller, or that of the kubelet again. */
+  mark(pod: Truth, marked: boolean): void {
+    if (pod.gone) return;
+    pod.marked = marked;
     this.#show(pod);
   }
 
@@ -372,6 +406,7 @@ export class World {
       await this.kill(replica);
     }
     for (const replica of [...this.replicas]) await this.stop(replica);
+    this.kubelets?.end();
     // Bytes of stalled batches arrive up to 30 s late, and connections time out.
     await this.clock.advance(40_000);
     this.stream.close();
@@ -391,7 +426,8 @@ const SILENT: OperatorObserver = {
   leaseFailed: () => undefined,
 };
 
-const podObject = ({ name, uid, ip, app, ready, gated, changedWallMs }: Truth, gate: Json | undefined) => {
+const podObject = (pod: Truth, gate: Json | undefined) => {
+  const { name, uid, ip, node, app, ready, gated, marked, changedWallMs } = pod;
   const isReady = ready && (!gated || gate?.['status'] === 'True');
   const condition = (type: string, isTrue: boolean, reason?: string) => ({
     type,
@@ -402,7 +438,7 @@ const podObject = ({ name, uid, ip, app, ready, gated, changedWallMs }: Truth, g
   return {
     metadata: { name, namespace: NAMESPACE, labels: { app }, uid },
     spec: {
-      nodeName: 'node-a',
+      nodeName: node,
       containers: [{ name: 'app', image: 'web:1.2.3', ports: [{ containerPort: 80 }] }],
       ...(gated ? { readinessGates: [{ conditionType: GATE }] } : {}),
     },
@@ -412,7 +448,7 @@ const podObject = ({ name, uid, ip, app, ready, gated, changedWallMs }: Truth, g
       startTime: '2026-11-23T09:00:00Z',
       conditions: [
         condition('ContainersReady', ready),
-        condition('Ready', isReady, ready && !isReady ? 'ReadinessGatesNotReady' : undefined),
+        condition('Ready', isReady && !marked, ready && !isReady ? 'ReadinessGatesNotReady' : undefined),
         ...(gate === undefined ? [] : [gate]),
       ],
     },

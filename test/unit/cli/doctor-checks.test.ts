@@ -7,6 +7,8 @@ import {
   driftCheck,
   kubernetesCheck,
   leaderCheck,
+  nodeRightsCheck,
+  nodesCheck,
   resourcesCheck,
   rightsCheck,
   secondInstallationCheck,
@@ -119,4 +121,25 @@ describe('what is wrong', () => {
     ];
     for (const { advice } of checks) expect(advice).toMatch(/\S{3}/);
   });
+});
+
+const judged = (all: number, lost: number, braked = false) => ({
+  all,
+  lost: Array.from({ length: lost }, (_, i) => `node-${i}`),
+  braked,
+});
+
+test.each<readonly [what: string, check: Check, verdict: Verdict, says: string]>([
+  ['all speak', nodesCheck(judged(3, 0)), 'ok', '3 nodes with a lease renew it.'],
+  ['one is lost', nodesCheck(judged(3, 1)), 'warning', '1 of 3 nodes does not renew its lease, or Kubernetes'],
+  ['many are lost', nodesCheck(judged(20, 7)), 'warning', 'node-4 and 2 more. Their pods count as not Ready.'],
+  ['too many are lost', nodesCheck(judged(20, 12, true)), 'failure', 'nothing is concluded from it'],
+])('nodes: %s', (_, check, verdict, says) => {
+  expect(check.verdict).toBe(verdict);
+  expect(checkLines([check]).join('\n')).toContain(says);
+});
+
+test('rights to nodes that are left out are told, and all is well with them', () => {
+  expect(nodeRightsCheck([])).toEqual([]);
+  expect(nodeRightsCheck(['list nodes'])).toMatchObject([{ verdict: 'warning' }]);
 });

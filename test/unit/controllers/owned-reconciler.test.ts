@@ -4,6 +4,7 @@ import { expect, test } from 'vitest';
 import { looseKeyOf } from '../../../src/controllers/owned-reconciler.ts';
 import { View } from '../../../src/controllers/view.ts';
 import type { NamespaceView } from '../../../src/domain/namespace.ts';
+import type { LeaseView, NodeView } from '../../../src/domain/node.ts';
 import type { PodView } from '../../../src/domain/pod.ts';
 import type { PolicyView } from '../../../src/domain/service-name-policy.ts';
 import type { RegistrationView } from '../../../src/domain/service-registration.ts';
@@ -20,6 +21,8 @@ const setUp = (registration: RegistrationView) => {
     namespaces: new View<NamespaceView>(),
     policies: new View<PolicyView>(),
     workloads: { Deployment: workload(), StatefulSet: workload(), DaemonSet: workload(), ReplicaSet: workload() },
+    nodes: new View<NodeView>(),
+    leases: new View<LeaseView>(),
   };
 };
 

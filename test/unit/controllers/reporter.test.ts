@@ -6,6 +6,7 @@ import { Reporter } from '../../../src/controllers/reporter.ts';
 import { View } from '../../../src/controllers/view.ts';
 import type { AnnotationProblem } from '../../../src/domain/annotations.ts';
 import type { NamespaceView } from '../../../src/domain/namespace.ts';
+import type { LeaseView, NodeView } from '../../../src/domain/node.ts';
 import type { OwnedPlan } from '../../../src/domain/owned-registration.ts';
 import type { PodView } from '../../../src/domain/pod.ts';
 import type { PolicyView } from '../../../src/domain/service-name-policy.ts';
@@ -23,6 +24,8 @@ const setUp = ({ speaks = true } = {}) => {
     namespaces: new View<NamespaceView>(),
     policies: new View<PolicyView>(),
     workloads: { Deployment: workload(), StatefulSet: workload(), DaemonSet: workload(), ReplicaSet: workload() },
+    nodes: new View<NodeView>(),
+    leases: new View<LeaseView>(),
   };
   const told: string[] = [];
   const emit = ({ regarding, reason, note }: EventNotice) =>

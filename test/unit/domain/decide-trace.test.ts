@@ -30,6 +30,7 @@ describe('the rules that are asked', () => {
       'NotSuspended',
       'PodNotTerminating',
       'PodReady',
+      'NodeHeard',
     ]);
     expect(failed(asked)).toEqual([]);
   });

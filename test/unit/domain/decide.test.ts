@@ -2,6 +2,8 @@
 
 import { describe, expect, test } from 'vitest';
 import { type DecideOptions, decide, frozenWish } from '../../../src/domain/decide.ts';
+import type { Wish } from '../../../src/domain/instance.ts';
+import { HEARD, type NodeVerdict, SILENT } from '../../../src/domain/node-loss.ts';
 import type { PodView } from '../../../src/domain/pod.ts';
 import type { RegistrationView } from '../../../src/domain/service-registration.ts';
 import { parseOffset, UTC } from '../../../src/domain/timestamp.ts';
@@ -19,7 +21,8 @@ import {
 const offset = parseOffset('+08:00') ?? UTC;
 const decideFor = (pod: PodView, registrations: readonly RegistrationView[], options: Partial<DecideOptions> = {}) =>
   decide(pod, registrations, { offset, ...options });
-const wishOf = (pod: PodView, registration: RegistrationView) => decideFor(pod, [registration]).wishes[0];
+const wishOf = (pod: PodView, registration: RegistrationView, options: Partial<DecideOptions> = {}) =>
+  decideFor(pod, [registration], options).wishes[0];
 
 test('a Ready pod under one registration, whole', () => {
   expect(decideFor(aPod(), [aRegistration()])).toEqual({
@@ -32,6 +35,7 @@ test('a Ready pod under one registration, whole', () => {
         keyLayout: 'Dotted',
         whenNotReady: 'MarkUnhealthy',
         apiOutage: { mode: 'Probe', maxHoldSeconds: 300 },
+        nodeLoss: 'NodeLease',
         adopt: false,
         ttlMs: 30_000,
         intervalMs: 10_000,
@@ -88,6 +92,46 @@ describe('the state', () => {
         whenNotReady: 'Lapse',
       });
     }
+  });
+});
+
+describe('the word of the pod and that of its node', () => {
+  const unready = { kind: 'away', reason: 'PodNotReady' } as const;
+  const silentNode = { kind: 'away', reason: 'NodeSilent' } as const;
+  const live = { kind: 'live' } as const;
+  const heldSince: NodeVerdict = { kind: 'held', silent: true, sinceWallMs: NINE };
+  const marked = aPod({ ready: false, unreadyByNode: true });
+
+  test.each<[string, PodView, NodeVerdict, Wish['state']]>([
+    ['Ready, heard', aPod(), HEARD, live],
+    ['Ready, held', aPod(), heldSince, live],
+    ['Ready, silent', aPod(), SILENT, silentNode],
+    ['marked, heard', marked, HEARD, unready],
+    ['marked, held', marked, heldSince, live],
+    ['marked, silent', marked, SILENT, silentNode],
+    ['not Ready, heard', aPod({ ready: false }), HEARD, unready],
+    ['not Ready, held', aPod({ ready: false }), heldSince, unready],
+    ['not Ready, silent', aPod({ ready: false }), SILENT, unready],
+    ['being deleted, silent', aPod({ deleting: true }), SILENT, { kind: 'away', reason: 'Terminating' }],
+    ['being deleted, held', { ...marked, deleting: true }, heldSince, { kind: 'away', reason: 'Terminating' }],
+  ])('%s', (_, pod, node, state) => {
+    expect(wishOf(pod, aRegistration(), { node })?.state).toEqual(state);
+    // Where nodes are not asked.
+    const alone = wishOf(pod, aRegistration({ settings: { nodeLoss: 'PodReadiness' } }), { node });
+    expect(alone?.state).toEqual(wishOf(pod, aRegistration())?.state);
+    // A spec that turned invalid changes nothing of it.
+    const held = wishOf(aPod(), aRegistration());
+    expect(held === undefined ? undefined : frozenWish(held, pod, node).state).toEqual(state);
+  });
+
+  test.each<[string, string, NodeVerdict, Wish['state'], Wish['state']]>([
+    ['silent and held before', '2026-11-23T09:00:01Z', heldSince, silentNode, silentNode],
+    ['unknown and held before', '2026-11-23T09:00:01Z', { ...heldSince, silent: false }, live, unready],
+    ['held since', '2026-11-23T09:00:00Z', heldSince, live, live],
+    ['heard', '2026-11-23T09:00:01Z', HEARD, live, unready],
+  ])('what a person released: %s', (_, releaseBrake, node, ofReady, ofMarked) => {
+    expect(wishOf(aPod(), aRegistration({ releaseBrake }), { node })?.state).toEqual(ofReady);
+    expect(wishOf(marked, aRegistration({ releaseBrake }), { node })?.state).toEqual(ofMarked);
   });
 });
 

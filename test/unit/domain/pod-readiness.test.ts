@@ -30,7 +30,7 @@ const readiness = (conditions: Readonly<Record<string, string>>, gates?: readonl
 describe('a pod without our gate', () => {
   test.each<[string, Readonly<Record<string, string>>, readonly string[] | undefined, boolean]>([
     ['Ready', { Ready: 'True@2', ContainersReady: 'True@1' }, undefined, true],
-    ['not Ready', { Ready: 'False@2', ContainersReady: 'True@1' }, undefined, false],
+    ['not Ready', { Ready: 'False@2', ContainersReady: 'False@1' }, undefined, false],
     ['waiting for the gate of another', { Ready: 'False@2', ContainersReady: 'True@1' }, [OTHER], false],
     [
       'waiting for our gate under another prefix',
@@ -107,7 +107,7 @@ describe('a pod with our gate', () => {
       'open',
     ],
   ])('%s', (_, conditions, gates, ready, seconds, kind) => {
-    const { gate, ...rest } = readiness(conditions, gates);
+    const { gate, unreadyByNode: _isMarked, ...rest } = readiness(conditions, gates);
     expect(rest).toEqual({ ready, ...(seconds === 0 ? {} : { readyChangedAtMs: NINE + seconds * 1_000 }) });
     expect(gate?.kind).toBe(kind);
   });
@@ -127,4 +127,26 @@ describe('a pod with our gate', () => {
       readyChangedAtMs: NINE + 2_000,
     });
   });
+});
+
+// The node controller of Kubernetes 1.36 (MarkPodsNotReady) sets the status of Ready to False, with a new time, and leaves
+// its reason, which of a Ready pod is none, and all other conditions as they are.
+test.each<[string, Readonly<Record<string, string>>, readonly string[] | undefined, boolean]>([
+  ['by the node controller', { Ready: 'False@2', ContainersReady: 'True@1' }, undefined, true],
+  ['by it, with a gate of another', { Ready: 'False@2', ContainersReady: 'True@1', [OTHER]: 'True@1' }, [OTHER], true],
+  ['by it, with our gate', { Ready: 'False@2', ContainersReady: 'True@1', [OURS]: 'True@1' }, [OURS], true],
+  ['by its kubelet', { Ready: 'False@2@ContainersNotReady', ContainersReady: 'False@2' }, undefined, false],
+  ['waiting for a gate', { Ready: 'False@2@ReadinessGatesNotReady', ContainersReady: 'True@1' }, [OTHER], false],
+  [
+    'its gate open, which its kubelet has not seen',
+    { Ready: 'False@2@ReadinessGatesNotReady', ContainersReady: 'True@1', [OTHER]: 'True@3' },
+    [OTHER],
+    false,
+  ],
+  ['without a word of its containers', { Ready: 'False@2' }, undefined, false],
+  ['Unknown', { Ready: 'Unknown@2', ContainersReady: 'True@1' }, undefined, false],
+  ['without a Ready condition', { ContainersReady: 'True@1' }, undefined, false],
+])('not Ready, %s', (_, conditions, gates, unreadyByNode) => {
+  const { unreadyByNode: isMarked = false, ready } = readiness(conditions, gates);
+  expect({ ready, isMarked }).toEqual({ ready: false, isMarked: unreadyByNode });
 });

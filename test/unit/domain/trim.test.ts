@@ -228,6 +228,7 @@ describe('registrations', () => {
           whenNotReady: 'MarkUnhealthy',
           notReadyGraceSeconds: 0,
           apiOutage: { mode: 'Probe', maxHoldSeconds: 300 },
+          nodeLoss: 'NodeLease',
           onConflict: 'Yield',
           keyLayout: 'Dotted',
           suspend: false,
