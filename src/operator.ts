@@ -605,7 +605,7 @@ export class Operator {
     // A pod is gone or it is not, whatever resources select it: the word of one of them is enough.
     const isPodReleased = (pod: ObjectKey, sinceMs: number): boolean =>
       this.table.registrationsOf(pod).some((registration) => isReleased(registration, sinceMs));
-    for (const view of allViews(views)) {
+    for (const view of [...allViews(views), views.nodes, views.leases]) {
       const released = view === views.pods ? isPodReleased : view === views.registrations ? isReleased : () => false;
       view.letGo(nowMs, released);
     }

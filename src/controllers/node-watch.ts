@@ -125,7 +125,7 @@ export class NodeWatch {
   look(): void {
     const { nodes, leases } = this.#context.views;
     if (!nodes.synced || !leases.synced) return;
-    this.#advance();
+    this.#advance(leases.lastProofAtMs);
     let [all, lost] = [0, 0];
     const concerned: NodeState[] = [];
     for (const state of this.#states.values()) {
@@ -153,7 +153,8 @@ export class NodeWatch {
   }
 
   #moved({ before, after }: Change<LeaseView>): void {
-    this.#advance();
+    // A move is a proof by itself, and of now: the view will say so when it has told everybody.
+    this.#advance(this.#context.clock.monotonicMs());
     const name = (after ?? before)?.name ?? '';
     const known = this.#states.get(name);
     if (after === undefined) {
@@ -183,10 +184,10 @@ export class NodeWatch {
   }
 
   /** The time in which leases were seen goes on. */
-  #advance(): void {
-    const proofAtMs = this.#context.views.leases.lastProofAtMs;
+  #advance(proofAtMs: number): void {
     const gapMs = proofAtMs - this.#lastProofAtMs;
-    if (gapMs > 0 && gapMs <= PROOF_GAP_MAX_MS) this.#seenMs += gapMs;
+    if (gapMs <= 0) return;
+    if (gapMs <= PROOF_GAP_MAX_MS) this.#seenMs += gapMs;
     this.#lastProofAtMs = proofAtMs;
   }
 

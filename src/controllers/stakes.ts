@@ -10,6 +10,9 @@ import type { InstanceTable } from '../table/instance-table.ts';
 import type { Row } from '../table/row.ts';
 import { type Views, workloadOf } from './views.ts';
 
+/** More than the brake lets go however few there are. */
+const KEYS_PER_NODE = 100;
+
 /** From here on every view asks the table what its objects are worth. */
 export const weighByKeys = (views: Views, table: InstanceTable): void => {
   const stake = (hangs: (row: Row) => boolean): Stake => {
@@ -28,8 +31,9 @@ export const weighByKeys = (views: Views, table: InstanceTable): void => {
     const policies = [...missing.values()];
     return stake(({ wish }) => policies.some((policy) => policyMatches(policy, wish.serviceName)));
   });
-  // Of nodes that go the pods decide.
-  for (const view of [views.nodes, views.leases]) view.weighBy(() => ({ going: 0, all: 0 }));
+  // No key hangs on a node that is gone, but lost ones must not come back with a list that lacks them, however few they are.
+  for (const view of [views.nodes, views.leases])
+    view.weighBy(({ size }) => ({ going: size * KEYS_PER_NODE, all: view.size * KEYS_PER_NODE }));
   const workload = (kind: WorkloadKind, keyOf: (row: Row) => ObjectKey | undefined) =>
     views.workloads[kind].weighBy((missing) =>
       stake((row) => {

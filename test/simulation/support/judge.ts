@@ -51,6 +51,8 @@ export class Judge {
   #term = -1;
   /** The last moment at which a fault may have kept the operator from seeing or saying something. */
   disturbedUntilMs = 0;
+  /** The last moment at which the brake may have kept a silent node from being judged. */
+  heldUntilMs = 0;
   /** Lists lack everything: nothing may go. */
   braked = false;
   brakedUntilMs = Number.NEGATIVE_INFINITY;
@@ -209,11 +211,13 @@ export class Judge {
       atMs - this.disturbedUntilMs > FAREWELL_MS,
     );
     const calm =
-      atMs - Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs) > FAREWELL_MS + this.#world.graceMs(pod);
+      atMs - Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs, this.#heldUntilMs(pod)) >
+      FAREWELL_MS + this.#world.graceMs(pod);
     if (isUp(status) && !this.#world.wants(pod) && calm) throw new Error(`I2: dead pod ${pod.name} was refreshed`);
     if (isUp(status)) this.#newest.set(`${key.form} ${uid}`, message.subject);
     if (isUp(status)) this.#gates.registered.add(uid);
     if (status === 'UNHEALTHY') this.#noticed(message.subject, pod, atMs);
+    if (status === 'UNHEALTHY') this.#slandered(message.subject, pod, atMs);
     if (this.braked && status === 'UNHEALTHY' && this.#world.wants(pod))
       throw new Error(`I15: ${pod.name} was told UNHEALTHY because a list lacked it`);
     this.#quiet.written(message.subject, this.#live.get(message.subject)?.value, value);
@@ -248,8 +252,22 @@ export class Judge {
     const seen = startedAtMs < pod.changedAtMs - READY_FOR_MS && this.#specSeenAtMs < pod.changedAtMs - FAREWELL_MS;
     const isUnseen = this.blind.some(({ fromMs, untilMs }) => pod.changedAtMs >= fromMs && pod.changedAtMs <= untilMs);
     if (!wasActive || !seen || isUnseen || pod.gone || pod.ready || spec === undefined || spec.suspend) return;
+    // Its grace may have begun with its node's silence.
+    if (this.#world.kubelets?.isSilent(pod.node) === true || this.#world.wasLost(pod)) return;
     const forMs = atMs - pod.changedAtMs;
     if (forMs < spec.notReadyGraceSeconds * 1_000) throw new Error(`${pod.name} was told UNHEALTHY after ${forMs} ms`);
+  }
+
+  /** I4: of a pod that is Ready, on a node that speaks or of many that do not, nobody says anything else. */
+  #slandered(subject: string, pod: Truth, atMs: number): void {
+    if (!this.#world.wants(pod) || this.#newest.get(`${parseSubject(subject)?.form} ${pod.uid}`) !== subject) return;
+    const sinceMs = Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs, this.#specSeenAtMs);
+    if (atMs - sinceMs > FAREWELL_MS) throw new Error(`I4: ${pod.name} is Ready and was told UNHEALTHY`);
+  }
+
+  /** I2 does not count what the brake holds. */
+  #heldUntilMs(pod: Truth): number {
+    return this.#world.kubelets?.isSilent(pod.node) === true ? this.heldUntilMs : 0;
   }
 
   /** I1: the key of a pod that is Ready, and was seen to be, does not lapse. */
@@ -306,7 +324,7 @@ export class Judge {
       // Left to lapse when its pod went, whatever is said by now.
       const isLapsing = this.#world.isLapsing || this.#world.lapsingUntilMs > atMs - FAREWELL_MS;
       if (isLapsing && nowMs < lapsesAtMs) continue;
-      const sinceMs = Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs);
+      const sinceMs = Math.max(this.#world.wantsSinceMs(pod), this.disturbedUntilMs, this.#heldUntilMs(pod));
       if (nowMs - sinceMs > FAREWELL_MS + this.#world.graceMs(pod))
         throw new Error(`I2: ${subject} is ACTIVE ${nowMs - sinceMs} ms after ${pod.name} went`);
     }

@@ -5,6 +5,7 @@
 import { API_FAULTS } from './api-faults.ts';
 import { BROKEN_FOR_EVER } from './broken-forever.ts';
 import { Judge } from './judge.ts';
+import { NODE_FAULTS } from './node-faults.ts';
 import { RECORDED_FAULTS, REGISTRY_FAULTS } from './registry-faults.ts';
 import { type Action, disturbed, pass } from './scene.ts';
 import { ACTIONS, heal } from './schedule.ts';
@@ -33,7 +34,7 @@ const QUIET_MS = 12_000;
 const LAPSES_MS = 65_000;
 
 /** Faults that heal, and what people and pods do. */
-const HEALING: readonly Action[] = [...ACTIONS, ...REGISTRY_FAULTS, ...API_FAULTS];
+const HEALING: readonly Action[] = [...ACTIONS, ...REGISTRY_FAULTS, ...API_FAULTS, ...NODE_FAULTS];
 const ALL: readonly Action[] = [...HEALING, ...BROKEN_FOR_EVER, ...RECORDED_FAULTS];
 
 /** One world in so many has more pods than may go by absence. */
@@ -66,6 +67,7 @@ export const play = async (plan: Plan): Promise<Outcome> => {
   const random = seeded(plan.seed);
   const world = new World(random);
   const judge = new Judge(world);
+  world.addNodes();
   const told: string[] = [];
   const startedMs = world.clock.monotonicMs();
   try {

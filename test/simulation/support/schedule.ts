@@ -3,6 +3,7 @@
 
 import type { Random } from '../../../src/clock.ts';
 import { LOCK } from './lead-judge.ts';
+import { letAllSpeak } from './node-faults.ts';
 import { type Action, disturbed, outage, pass, RECOVERY_MS, type Scene } from './scene.ts';
 import { between, pick } from './seeded.ts';
 import { PLAIN, type Replica, type Spec, type World } from './world.ts';
@@ -188,6 +189,7 @@ export const heal = (world: World): void => {
   if (world.spec === undefined || world.spec.suspend) world.setSpec(PLAIN);
   else if (world.spec.ttlSeconds > 60) world.setSpec({ ...world.spec, ttlSeconds: 30, refreshIntervalSeconds: 10 });
 
+  letAllSpeak(world);
   for (const { api, registry } of world.replicas) {
     api.faults.pass();
     registry.setLink('up');

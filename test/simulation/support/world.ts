@@ -301,6 +301,12 @@ export class World {
     return Math.max(sinceMs, Math.max(nodeSinceMs, this.startedAtMs) + SILENCE_MS);
   }
 
+  /** Its node spoke again a moment ago. */
+  wasLost({ node }: Truth): boolean {
+    const sinceMs = this.kubelets?.changedAtMs(node) ?? Number.NEGATIVE_INFINITY;
+    return this.clock.monotonicMs() - sinceMs < SILENCE_MS;
+  }
+
   /** As long as they are few. */
   #isOnLostNode(pod: Truth): boolean {
     return this.kubelets?.isSilent(pod.node) ?? false;

@@ -163,6 +163,20 @@ test('a node without a lease is not judged, nor one that nobody knows', async ()
   expect(watch.verdictOf(undefined).kind).toBe('heard');
 });
 
+test('a move counts from when it came, not from the proof before', async () => {
+  await begin(10);
+  proving = false;
+  await pass(4_000);
+  leaseSource.put(aLease('node-9', elapsedMs));
+  leaseSource.prove(clock.monotonicMs());
+  proving = true;
+  silence('node-9');
+  await pass(22_000);
+  expect(silent(10)).toEqual([]);
+  await pass(3_000);
+  expect(silent(10)).toEqual(['node-9']);
+});
+
 describe('time in which leases were not seen', () => {
   test('does not count: the API server, or its storage, says nothing for a minute', async () => {
     await begin(10);
