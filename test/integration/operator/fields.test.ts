@@ -409,6 +409,7 @@ test('an operator with Roles alone serves its namespace, by its own defaults and
   const [said] = desk.log().filter(({ msg }) => msg === 'single namespaces are watched');
   expect(said).toMatchObject({ level: 'warn', namespaces: ['trading'] });
   expect(said?.['unavailable']).toContain('defaults by annotations of namespaces');
+  expect(JSON.stringify(said?.['unavailable'])).toContain('nodeLoss: NodeLease');
   // The other operator takes this prefix for somebody else's.
   expect(ofPod(pod)).toEqual([]);
 });

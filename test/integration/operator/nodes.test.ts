@@ -129,12 +129,12 @@ test('when four of seven are lost nothing is concluded, also when Kubernetes mar
   const held = await stage.untilCondition(NAMESPACE, 'kept-service', 'Degraded', 'Holding');
   expect(held.message).toContain('So many nodes are silent at once');
   await stage.untilEvent(NAMESPACE, 'ServiceRegistration/kept-service', 'MassLapseHeld');
-  await stage.untilCondition(NAMESPACE, 'kept-plain', 'Degraded', 'AsExpected');
+  await stage.untilCondition(NAMESPACE, 'kept-plain', 'Degraded', 'TtlShorterThanHandover');
 
   const annotations = { 'rollcall.dev/release-brake': new Date().toISOString() };
   await stage.api.patch(`${registrationsPath(NAMESPACE)}/released-service`, { metadata: { annotations } });
   await untilStatus(keyOf('released'), 'UNHEALTHY', 5_000);
-  await stage.untilCondition(NAMESPACE, 'released-service', 'Degraded', 'AsExpected');
+  await stage.untilCondition(NAMESPACE, 'released-service', 'Degraded', 'TtlShorterThanHandover');
   expect(statusOf(keyOf('kept'))).toBe('ACTIVE');
 
   await many.restart();
