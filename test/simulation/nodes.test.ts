@@ -17,11 +17,11 @@ let settledAtMs: number;
 afterEach(() => world.end());
 
 /** Ready pods on five nodes, all with keys, and leases that have all moved. */
-const aWorld = async (seed: number): Promise<readonly Truth[]> => {
+const aWorld = async (seed: number, count = PODS): Promise<readonly Truth[]> => {
   const random = seeded(seed);
   world = new World(random);
   kubelets = world.addNodes();
-  const pods = Array.from({ length: PODS }, (_, i) => world.addPod(`pod-${i}`, true, false));
+  const pods = Array.from({ length: count }, (_, i) => world.addPod(`pod-${i}`, true, false));
   world.startReplica();
   world.startReplica();
   await world.clock.advance(30_000 + between(random, 0, 10_000));
@@ -174,4 +174,26 @@ test('what a kubelet says of its pods is believed at once, also of nodes that ar
   await until([pod], 'UNHEALTHY', 2_000);
   world.deletePod(on(pods, 1)[0] ?? pod);
   await until(on(pods, 1).slice(0, 1), 'UNHEALTHY', 2_000);
+});
+
+test('lists that lack the nodes, and everything else, do not bring back the lost ones', async () => {
+  const pods = await aWorld(11, 30);
+  kubelets.silence('node-1');
+  const lost = on(pods, 1);
+  await until(lost, 'UNHEALTHY', 30_000);
+  for (const { api } of world.replicas) api.faults.cut();
+  world.addPod('one-more', false, false);
+  world.api.compact();
+  for (const { api } of world.replicas) {
+    api.faults.pass();
+    api.faults.emptyLists = true;
+  }
+  for (let second = 0; second < 50; second += 1) {
+    await world.clock.advance(1_000);
+    expect(lost.map(statusOf)).not.toContain('ACTIVE');
+  }
+  for (const { api } of world.replicas) api.faults.emptyLists = false;
+  await world.clock.advance(60_000);
+  expect(lost.map(statusOf)).not.toContain('ACTIVE');
+  expect(on(pods, 0, 2, 3, 4).map(statusOf)).toEqual(on(pods, 0, 2, 3, 4).map(() => 'ACTIVE'));
 });
