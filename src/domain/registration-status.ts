@@ -202,9 +202,11 @@ const stretched = (agreed: Effective, stretch: number): Effective => {
   return { ...agreed, ttlSeconds: pace.ttlMs / 1_000, refreshIntervalSeconds: pace.intervalMs / 1_000 };
 };
 
-/** What the bucket leaves of it. */
+/** What the bucket leaves of it, in whole seconds as all TTLs are. */
 const withMaxAge = (agreed: Effective, maxAgeSeconds: number): Effective =>
-  maxAgeSeconds > 0 && maxAgeSeconds < agreed.ttlSeconds ? { ...agreed, ttlSeconds: maxAgeSeconds } : agreed;
+  maxAgeSeconds > 0 && maxAgeSeconds < agreed.ttlSeconds
+    ? { ...agreed, ttlSeconds: Math.floor(maxAgeSeconds) }
+    : agreed;
 
 /** While the spec is invalid the last good settings stay in force, and so does what is said of them. */
 const storedEffective = (stored: ReturnType<typeof asObject>): Effective | undefined => {

@@ -318,6 +318,15 @@ describe('Degraded', () => {
   });
 });
 
+test.each([
+  [20, 20],
+  [1.5, 1],
+  [0.1, 0],
+])('a max_age of %d s leaves a TTL of %d s, for the API server takes whole ones only', (maxAgeSeconds, ttlSeconds) => {
+  const { effective } = summarise(anInput({ registry: { kind: 'writable', maxAgeSeconds } }));
+  expect(effective).toMatchObject({ ttlSeconds });
+});
+
 describe('times', () => {
   const later = NINE + 60_000;
 
