@@ -119,3 +119,36 @@ test('narrow: bytes per second are bounded', async () => {
   await expect.poll(() => received.length, { interval: 2, timeout: 5_000 }).toBe(300_001);
   expect(performance.now() - startedMs).toBeGreaterThanOrEqual(200);
 });
+
+test('lose: stalls of 200 ms and more, and everything in order in the end', async () => {
+  proxy.lose(0.1);
+  const sent = Array.from({ length: 100 }, (_, piece) => `<${piece}>`);
+  let longestMs = 0;
+  let lastMs = performance.now();
+  client.on('data', () => {
+    longestMs = Math.max(longestMs, performance.now() - lastMs);
+    lastMs = performance.now();
+  });
+  for (const piece of sent) {
+    client.write(piece);
+    await silence(2);
+  }
+  await expect.poll(() => received, { timeout: 60_000 }).toBe(`a${sent.join('')}`);
+  expect(longestMs).toBeGreaterThanOrEqual(190);
+});
+
+test('what a client sent before it gave up arrives when the hold is over', async () => {
+  let atServer = '';
+  echo.on('connection', (socket) => socket.on('data', (piece) => (atServer += piece.toString())));
+  const second = dial();
+  second.write('x');
+  await expect.poll(() => atServer).toBe('x');
+  proxy.hold('toServer');
+  second.write('late');
+  await silence(50);
+  second.resetAndDestroy();
+  await silence(50);
+  expect(atServer).toBe('x');
+  proxy.pass();
+  await expect.poll(() => atServer).toBe('xlate');
+});

@@ -1,5 +1,5 @@
 // A TCP proxy that tests put between us and a server, to break the connection in every way a network can: cut
-// (connections reset, new ones reset too), hold (nothing flows, nothing closes: a half-open connection), delay and
+// (connections reset, new ones reset too), hold (nothing flows, nothing closes: a half-open connection), delay, lose and
 // narrow. Not for fake time: it moves real bytes over real sockets.
 
 import { connect as connectTcp, createServer, type Server, type Socket } from 'node:net';
@@ -14,12 +14,20 @@ export type TcpProxy = {
   cut(): void;
   /** Reset all connections, but let new ones through. */
   breakOnce(): void;
-  /** Stop forwarding in a direction without closing anything; new connections are accepted and see the same. */
+  /**
+   * Stop forwarding in a direction without closing anything; new connections are accepted and see the same. What a client
+   * sent before it gave up still arrives after `pass`, as it may from a network.
+   */
   hold(direction?: Direction): void;
   /** Hold the connections there are, for good; new ones pass. Like a firewall that forgot them. */
   strand(): void;
   /** Forward each piece `ms` later, both ways. */
   delay(ms: number): void;
+  /**
+   * Lose this share of the pieces, as TCP shows it: a lost piece comes after 200 ms, or twice as long for each time that it
+   * is lost again, and what was sent after it waits for it.
+   */
+  lose(share: number): void;
   /** Forward at most so many bytes per second per connection and direction. */
   narrow(bytesPerSecond: number): void;
   connections(): number;
@@ -28,11 +36,15 @@ export type TcpProxy = {
   close(): Promise<void>;
 };
 
+/** Linux takes at least so long to miss an acknowledgement (TCP_RTO_MIN), and doubles it each time. */
+const RETRANSMISSION_MS = 200;
+
 type Weather =
   | { readonly kind: 'pass' }
   | { readonly kind: 'cut' }
   | { readonly kind: 'hold'; readonly direction: Direction }
   | { readonly kind: 'delay'; readonly ms: number }
+  | { readonly kind: 'lose'; readonly share: number }
   | { readonly kind: 'narrow'; readonly bytesPerSecond: number };
 
 export async function startTcpProxy(target: { host?: string; port: number; listenPort?: number }): Promise<TcpProxy> {
@@ -70,6 +82,7 @@ export async function startTcpProxy(target: { host?: string; port: number; liste
       for (const pair of pairs) pair.strand();
     },
     delay: (ms) => set({ kind: 'delay', ms }),
+    lose: (share) => set({ kind: 'lose', share }),
     narrow: (bytesPerSecond) => set({ kind: 'narrow', bytesPerSecond }),
     connections: () => pairs.size,
     accepted: () => accepted,
@@ -107,7 +120,7 @@ class Pair {
     this.#toClient = new Pipe(upstream, client);
     for (const socket of [client, upstream]) {
       socket.setNoDelay(true);
-      socket.on('error', () => this.reset());
+      socket.on('error', () => this.#failed(socket));
     }
     client.on('close', () => this.#closed(upstream));
     upstream.on('close', () => this.#closed(client));
@@ -130,6 +143,7 @@ class Pair {
       pipe.set({
         held: held(direction),
         delayMs: weather.kind === 'delay' ? weather.ms : 0,
+        lostShare: weather.kind === 'lose' ? weather.share : 0,
         bytesPerSecond: weather.kind === 'narrow' ? weather.bytesPerSecond : Number.POSITIVE_INFINITY,
       });
     }
@@ -143,12 +157,23 @@ class Pair {
     this.#gone();
   }
 
+  #failed(socket: Socket): void {
+    // What it had sent is on its way all the same.
+    if (socket === this.#client && !this.#stranded && this.#toServer.holdsBytes) this.#toServer.end();
+    else this.reset();
+  }
+
   #closed(other: Socket): void {
     if (other.destroyed) this.#gone();
   }
 }
 
-type PipeState = { readonly held: boolean; readonly delayMs: number; readonly bytesPerSecond: number };
+type PipeState = {
+  readonly held: boolean;
+  readonly delayMs: number;
+  readonly lostShare: number;
+  readonly bytesPerSecond: number;
+};
 
 /** One direction: a queue of pieces, each with the time before which it must not be forwarded. `null` is the end. */
 class Pipe {
@@ -156,7 +181,7 @@ class Pipe {
   readonly #to: Socket;
   #queue: { readonly piece: Buffer | null; readonly notBeforeMs: number }[] = [];
   #queuedBytes = 0;
-  #state: PipeState = { held: false, delayMs: 0, bytesPerSecond: Number.POSITIVE_INFINITY };
+  #state: PipeState = { held: false, delayMs: 0, lostShare: 0, bytesPerSecond: Number.POSITIVE_INFINITY };
   #freeAtMs = 0;
   #timer: NodeJS.Timeout | undefined;
 
@@ -178,19 +203,35 @@ class Pipe {
     this.#queue = [];
   }
 
+  get holdsBytes(): boolean {
+    return this.#state.held && this.#queuedBytes > 0;
+  }
+
+  end(): void {
+    this.#take(null);
+  }
+
   #take(piece: Buffer | null): void {
-    this.#queue.push({ piece, notBeforeMs: performance.now() + this.#state.delayMs });
+    this.#queue.push({ piece, notBeforeMs: performance.now() + this.#state.delayMs + this.#lostMs() });
     this.#queuedBytes += piece?.length ?? 0;
     this.#flow();
   }
 
+  #lostMs(): number {
+    let lostMs = 0;
+    for (let timeoutMs = RETRANSMISSION_MS; Math.random() < this.#state.lostShare; timeoutMs *= 2) lostMs += timeoutMs;
+    return lostMs;
+  }
+
   #flow(): void {
     clearTimeout(this.#timer);
+    const { delayMs, lostShare, bytesPerSecond } = this.#state;
+    const isSlow = delayMs > 0 || lostShare > 0 || Number.isFinite(bytesPerSecond);
     while (!this.#state.held && !this.#to.writableNeedDrain) {
       const next = this.#queue[0];
       if (next === undefined) break;
       const waitMs = Math.max(next.notBeforeMs, this.#freeAtMs) - performance.now();
-      if (waitMs > 0.5 && (this.#state.delayMs > 0 || Number.isFinite(this.#state.bytesPerSecond))) {
+      if (waitMs > 0.5 && isSlow) {
         this.#timer = setTimeout(() => this.#flow(), waitMs);
         break;
       }
