@@ -77,15 +77,16 @@ export class Writer {
 
   /**
    * Whether this replica speaks for the installation. `leader`: it leads. `last`: it led last, and nobody else is known
-   * to lead since. `substitute`: nobody is known to have led and the registry cannot be written, which somebody has to
-   * say.
+   * to lead since. `substitute`: nobody is known to lead, or ever to have led, and the registry cannot be written, which
+   * somebody has to say.
    */
   get voice(): Voice {
     if (this.leading) return 'leader';
     // Cut off from the registry, it goes on seeing itself as the holder.
     const noOther = this.#holder === undefined || this.#holder === this.#context.replicaId;
     if (noOther && this.#wasLast) return 'last';
-    return this.#health.neverLed && this.#health.current().kind === 'broken' ? 'substitute' : 'silent';
+    const nobody = this.#holder === undefined || this.#health.neverLed;
+    return nobody && this.#health.current().kind === 'broken' ? 'substitute' : 'silent';
   }
 
   /** The replica that holds the lock, as far as is known here. */

@@ -98,6 +98,21 @@ test('the replica that led last says that the registry is away', async () => {
   expect(replica.writer.voice).toBe('last');
 });
 
+test('when the leader is gone, and nobody can lead because a right is missing, whoever is left says so', async () => {
+  const leader = bench.replica('a');
+  await leads(leader);
+  const left = bench.replica('b');
+  await bench.clock.advance(3_000);
+  expect(left.writer.holder).toBe('a');
+  bench.stream.denied = /\.lock$/;
+  await stopped(leader);
+  await bench.clock.advance(10_000);
+  expect(left.writer.health()).toMatchObject({ kind: 'broken', reason: 'RegistryDenied' });
+  expect(left.writer.voice).toBe('substitute');
+  bench.stream.denied = undefined;
+  await leads(left);
+});
+
 describe('one key must not hold up the others', () => {
   test('a bucket that is full still takes the refreshes', async () => {
     const replica = bench.replica('a');
