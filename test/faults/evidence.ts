@@ -36,6 +36,24 @@ export type Judgement = {
   readonly unseen: number;
 };
 
+/** Spans judged one by one, as one: sums, and the worst of each figure. */
+export const together = (spans: readonly Judgement[]): Judgement => {
+  const sum = (of: (span: Judgement) => number) => spans.reduce((total, span) => total + of(span), 0);
+  const worst = (of: (span: Judgement) => number) => Math.max(0, ...spans.map(of));
+  return {
+    violations: spans.flatMap(({ violations }) => violations),
+    lapses: sum(({ lapses }) => lapses),
+    oldestRefreshMs: worst(({ oldestRefreshMs }) => oldestRefreshMs),
+    ghostP99Ms: worst(({ ghostP99Ms }) => ghostP99Ms),
+    truthP99Ms: worst(({ truthP99Ms }) => truthP99Ms),
+    deaths: sum(({ deaths }) => deaths),
+    changes: sum(({ changes }) => changes),
+    messages: sum(({ messages }) => messages),
+    // Counted since the beginning.
+    unseen: worst(({ unseen }) => unseen),
+  };
+};
+
 export type Timeline = { readonly samples: readonly Sample[]; readonly terms: readonly Term[] };
 
 /** A sighting of the lock in other hands. */

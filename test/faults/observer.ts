@@ -75,6 +75,40 @@ export class Observer {
     return this.#worker.ask('purge', { filter, deadlineMs });
   }
 
+  /** Has the server expire every key at once; resolves with the ms until all were back. */
+  expire(deadlineMs: number): Promise<number> {
+    return this.#worker.ask('expire', { deadlineMs });
+  }
+
+  /** Others write over the keys of these services' pods, half of which die in the same moment; resolves with the keys. */
+  overwrite(services: readonly string[]): Promise<readonly string[]> {
+    return this.#worker.ask('overwrite', services);
+  }
+
+  /** Deletes all pods of these services. */
+  killAll(services: readonly string[]): Promise<void> {
+    return this.#worker.ask('killAll', services);
+  }
+
+  /** How many of the keys still say what others wrote. */
+  untouched(keys: readonly string[]): Promise<number> {
+    return this.#worker.ask('untouched', keys);
+  }
+
+  /** Others fill the bucket to its limit, and what becomes free, until `free`. */
+  fill(): Promise<void> {
+    return this.#worker.ask('fill');
+  }
+
+  free(): Promise<void> {
+    return this.#worker.ask('free');
+  }
+
+  /** When the leader had written since then and every Ready pod had its key. */
+  whole(sinceMs: number, deadlineMs = 30_000): Promise<number> {
+    return this.#worker.ask('whole', { sinceMs, deadlineMs });
+  }
+
   /** The longest time for which the lock was not renewed since then. */
   lockGap(sinceMs: number): Promise<number> {
     return this.#worker.ask('lockGap', { sinceMs });
@@ -102,6 +136,11 @@ export class Observer {
 
   judge(judging: Judging): Promise<Judgement> {
     return this.#worker.ask('judge', judging);
+  }
+
+  /** What came before is judged: only the last word of each subject is kept. */
+  forget(beforeMs: number): Promise<void> {
+    return this.#worker.ask('forget', beforeMs);
   }
 
   timeline(fromMs: number, toMs: number): Promise<Timeline> {

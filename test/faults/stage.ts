@@ -11,7 +11,9 @@ import { createNodes } from '../../hack/control-plane/nodes.ts';
 import { type ApiGate, startApiGate } from '../support/api-gate.ts';
 import { OperatorProcess } from '../support/operator-process.ts';
 import { startTcpProxy, type TcpProxy } from '../support/tcp-proxy.ts';
+import { NatsUsers } from './nats-users.ts';
 import { Observer } from './observer.ts';
+import { insideUrl } from './operator-hand.ts';
 import { OperatorHealth } from './operator-health.ts';
 
 export const BUCKET = 'service-registry';
@@ -23,7 +25,14 @@ const crds = ['serviceregistrations', 'servicenamepolicies'].map((name) => `crds
 const repository = join(import.meta.dirname, '../..');
 
 export type StageNeeds = {
-  readonly nats: 'one server' | 'three servers';
+  /** `one with users`: NATS has users with rights, and the operators no more than theirs. */
+  readonly nats: 'one server' | 'one with users' | 'three servers';
+  /** Default: a thousand. */
+  readonly pods?: number;
+  /** The operators obey a hand inside of them: `operator-inside.ts`. */
+  readonly inside?: true;
+  /** A folder with `bin/` and `src/` to run the operators from; default: this repository. */
+  readonly source?: string;
   /** The controller manager, for cases in which namespaces go or nodes are judged. */
   readonly controllers?: true;
   /** Each node has a kwok of its own, `kwok-{node}`, so that it can be lost alone. */
@@ -33,11 +42,14 @@ export type StageNeeds = {
 };
 
 /** Two cases of the same needs may share a stage. */
-export const nameOf = ({ nats, controllers, kubelets, flags = [] }: StageNeeds): string =>
+export const nameOf = ({ nats, controllers, kubelets, pods, inside, source, flags = [] }: StageNeeds): string =>
   [
     nats,
     ...(controllers === true ? ['controller manager'] : []),
     ...(kubelets === undefined ? [] : ['kubelets apart']),
+    ...(pods === undefined ? [] : [`${pods} pods`]),
+    ...(inside === true ? ['a hand inside'] : []),
+    ...(source === undefined ? [] : [`the operators of ${source}`]),
     ...flags,
   ].join(', ');
 
@@ -53,6 +65,8 @@ export class Stage {
   readonly needs: StageNeeds;
   readonly cluster: ControlPlane;
   readonly nats: readonly NatsServer[];
+  /** Absent where everybody may do everything. */
+  readonly users: NatsUsers | undefined;
   readonly replicas: readonly Replica[];
   /** Between the proxies of all replicas and the API server. */
   readonly gate: ApiGate;
@@ -60,16 +74,22 @@ export class Stage {
   readonly health: OperatorHealth;
   readonly #owned: AsyncDisposableStack;
 
-  private constructor(parts: Omit<Stage, 'close'>, owned: AsyncDisposableStack) {
+  private constructor(parts: Omit<Stage, 'close' | 'pods'>, owned: AsyncDisposableStack) {
     this.dir = parts.dir;
     this.needs = parts.needs;
     this.cluster = parts.cluster;
     this.nats = parts.nats;
+    this.users = parts.users;
     this.replicas = parts.replicas;
     this.gate = parts.gate;
     this.observer = parts.observer;
     this.health = parts.health;
     this.#owned = owned;
+  }
+
+  /** As many Ready pods as there are. */
+  get pods(): number {
+    return this.needs.pods ?? PODS;
   }
 
   /** On failure everything started is ended, and the logs stay where the error says. */
@@ -86,6 +106,7 @@ export class Stage {
 
   static async #build(needs: StageNeeds, dir: string, owned: AsyncDisposableStack, say: (line: string) => void) {
     say('servers');
+    const users = needs.nats === 'one with users' ? await NatsUsers.write(dir) : undefined;
     const [cluster, nats] = await Promise.all([
       startControlPlane({
         dir,
@@ -93,8 +114,10 @@ export class Stage {
         controllerManager: needs.controllers === true,
         kwok: needs.kubelets === undefined,
       }).then((one) => owned.use(one)),
-      startServers(needs, dir, owned),
+      startServers(needs, dir, users, owned),
     ]);
+    const [first] = nats;
+    if (first !== undefined) await users?.begin(first, BUCKET);
     await grantRights(cluster);
     await makeNodes(cluster, needs);
     const gate = await startApiGate({ url: cluster.url, certDir: join(dir, 'certs') });
@@ -102,15 +125,16 @@ export class Stage {
     say('operators');
     const replicas: Replica[] = [];
     for (let number = 0; number < REPLICAS; number += 1)
-      replicas.push(await startReplica(number, { needs, cluster, gate, nats, dir, owned }));
+      replicas.push(await startReplica(number, { needs, cluster, gate, nats, users, dir, owned }));
     const health = new OperatorHealth(replicas.map(({ operator }) => operator));
     owned.defer(() => health.close());
-    say(`${PODS.toLocaleString('en')} pods`);
+    const pods = needs.pods ?? PODS;
+    say(`${pods.toLocaleString('en')} pods`);
     const observer = owned.use(await Observer.start());
     const access = { url: cluster.url, caFile: cluster.caFile, token: cluster.adminToken };
     await observer.open({ api: access, natsUrls: nats.map(({ url }) => url), bucket: BUCKET });
-    await observer.make({ pods: PODS, foreignKeys: FOREIGN_KEYS });
-    return new Stage({ dir, needs, cluster, nats, replicas, gate, observer, health }, owned);
+    await observer.make({ pods, foreignKeys: FOREIGN_KEYS });
+    return new Stage({ dir, needs, cluster, nats, users, replicas, gate, observer, health }, owned);
   }
 
   /** @param keepLogs for whoever looks into a failure */
@@ -120,7 +144,13 @@ export class Stage {
   }
 }
 
-const startServers = async ({ nats }: StageNeeds, dir: string, owned: AsyncDisposableStack) => {
+const startServers = async (
+  { nats }: StageNeeds,
+  dir: string,
+  users: NatsUsers | undefined,
+  owned: AsyncDisposableStack,
+) => {
+  if (users !== undefined) return [owned.use(await startNats({ dir, configFile: users.configFile }))];
   if (nats === 'one server') return [owned.use(await startNats({ dir }))];
   return owned.use(await startNatsCluster({ dir })).servers;
 };
@@ -164,13 +194,13 @@ const grantRights = async (cluster: ControlPlane): Promise<void> => {
   ]);
 };
 
-type Surroundings = Pick<Stage, 'needs' | 'cluster' | 'gate' | 'nats' | 'dir'> & {
+type Surroundings = Pick<Stage, 'needs' | 'cluster' | 'gate' | 'nats' | 'users' | 'dir'> & {
   readonly owned: AsyncDisposableStack;
 };
 
 const startReplica = async (
   number: number,
-  { needs: { flags = [] }, cluster, gate, nats: servers, dir, owned }: Surroundings,
+  { needs: { flags = [], inside, source }, cluster, gate, nats: servers, users, dir, owned }: Surroundings,
 ): Promise<Replica> => {
   const name = `operator-${number}`;
   const proxy = async (port: number) => {
@@ -189,7 +219,16 @@ const startReplica = async (
     token: cluster.token('rollcall'),
   });
   const natsUrl = nats === undefined ? servers.map(({ url }) => url).join(',') : `nats://127.0.0.1:${nats.port}`;
-  const operator = await OperatorProcess.start({ dir, name, kubeconfig, natsUrl, args: flags, await: 'readyz' });
+  const operator = await OperatorProcess.start({
+    dir,
+    name,
+    kubeconfig,
+    natsUrl,
+    args: [...flags, ...(users?.operatorFlags ?? [])],
+    await: 'readyz',
+    ...(inside === true ? { preload: insideUrl(dir) } : {}),
+    ...(source === undefined ? {} : { source }),
+  });
   owned.defer(() => operator.process.kill('SIGKILL'));
   return { operator, api, nats };
 };

@@ -148,6 +148,7 @@ test('what a client sent before it gave up arrives when the hold is over', async
   await silence(50);
   second.resetAndDestroy();
   await silence(50);
+  expect(proxy.heldBytes()).toBe(4);
   expect(atServer).toBe('x');
   proxy.pass();
   await expect.poll(() => atServer).toBe('xlate');

@@ -12,7 +12,8 @@ import { OwnedProcess } from '../../hack/control-plane/owned-process.ts';
 
 /** 60 % of 256 MiB. */
 const HEAP_MIB = 154;
-const binary = join(import.meta.dirname, '../../bin/rollcall');
+const repository = join(import.meta.dirname, '../..');
+const binaryOf = (source: string): string => join(source, 'bin/rollcall');
 
 export type OperatorProcessOptions = {
   /** For the log. */
@@ -25,6 +26,8 @@ export type OperatorProcessOptions = {
   readonly args?: readonly string[];
   /** Loaded before anything else, to play a fault in the process itself. */
   readonly preload?: string;
+  /** A folder with another `bin/` and `src/` than this repository's. */
+  readonly source?: string;
   /** Start waits until the process serves (`livez`, the default), until it says that it is ready, or not at all. */
   readonly await?: 'livez' | 'readyz' | 'nothing';
 };
@@ -49,13 +52,22 @@ export class OperatorProcess {
   }
 
   static async start(options: OperatorProcessOptions): Promise<OperatorProcess> {
-    const { dir, name, kubeconfig, natsUrl, args = [], preload, await: awaited = 'livez' } = options;
+    const {
+      dir,
+      name,
+      kubeconfig,
+      natsUrl,
+      args = [],
+      preload,
+      source = repository,
+      await: awaited = 'livez',
+    } = options;
     const metricsAddress = `127.0.0.1:${await freePort()}`;
     const healthAddress = `127.0.0.1:${await freePort()}`;
     const healthUrl = `http://${healthAddress}`;
     const process = await OwnedProcess.start({
       name,
-      command: binary,
+      command: binaryOf(source),
       args: [
         'operator',
         `--kubeconfig=${kubeconfig}`,
@@ -124,7 +136,10 @@ export const runRollcall = async (
   args: readonly string[],
   env: NodeJS.ProcessEnv = {},
 ): Promise<{ readonly code: number | null; readonly stdout: string; readonly stderr: string }> => {
-  const child = spawn(binary, args, { stdio: ['ignore', 'pipe', 'pipe'], env: { ...cleanEnvironment(), ...env } });
+  const child = spawn(binaryOf(repository), args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    env: { ...cleanEnvironment(), ...env },
+  });
   const closed = once(child, 'close');
   const [stdout, stderr] = await Promise.all([text(child.stdout), text(child.stderr)]);
   await closed;

@@ -134,6 +134,13 @@ export class StreamObserver {
     }
   }
 
+  /** Keeps of what came before the mark only the last message of each subject. Earlier marks lose their meaning. */
+  forget(mark: number): void {
+    const old = this.messages.slice(0, mark);
+    const last = new Map(old.map((sighting) => [sighting.subject, sighting]));
+    this.messages.splice(0, mark, ...old.filter((sighting) => last.get(sighting.subject) === sighting));
+  }
+
   async close(): Promise<void> {
     this.#stopped.abort();
     this.#restart();

@@ -30,6 +30,8 @@ export type TcpProxy = {
   lose(share: number): void;
   /** Forward at most so many bytes per second per connection and direction. */
   narrow(bytesPerSecond: number): void;
+  /** Bytes on their way to the server. */
+  heldBytes(): number;
   connections(): number;
   /** Connections accepted so far. */
   accepted(): number;
@@ -84,6 +86,7 @@ export async function startTcpProxy(target: { host?: string; port: number; liste
     delay: (ms) => set({ kind: 'delay', ms }),
     lose: (share) => set({ kind: 'lose', share }),
     narrow: (bytesPerSecond) => set({ kind: 'narrow', bytesPerSecond }),
+    heldBytes: () => [...pairs].reduce((sum, pair) => sum + pair.heldBytes, 0),
     connections: () => pairs.size,
     accepted: () => accepted,
     close: () => {
@@ -127,6 +130,10 @@ class Pair {
     this.setWeather(weather);
   }
 
+  get heldBytes(): number {
+    return this.#toServer.heldBytes;
+  }
+
   strand(): void {
     this.setWeather({ kind: 'hold', direction: 'both' });
     this.#stranded = true;
@@ -159,7 +166,7 @@ class Pair {
 
   #failed(socket: Socket): void {
     // What it had sent is on its way all the same.
-    if (socket === this.#client && !this.#stranded && this.#toServer.holdsBytes) this.#toServer.end();
+    if (socket === this.#client && !this.#stranded && this.#toServer.heldBytes > 0) this.#toServer.end();
     else this.reset();
   }
 
@@ -203,8 +210,8 @@ class Pipe {
     this.#queue = [];
   }
 
-  get holdsBytes(): boolean {
-    return this.#state.held && this.#queuedBytes > 0;
+  get heldBytes(): number {
+    return this.#state.held ? this.#queuedBytes : 0;
   }
 
   end(): void {

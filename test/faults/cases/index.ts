@@ -2,7 +2,12 @@
 
 import type { FaultCase } from '../fault-case.ts';
 import { apiServerCases } from './api-server.ts';
+import { clockCases } from './clocks.ts';
+import { manyKeysCases } from './many-keys.ts';
 import { oneServerCases, threeServerCases } from './nats.ts';
+import { natsBucketCases } from './nats-bucket.ts';
+import { natsNetworkCases } from './nats-network.ts';
+import { natsRightsCases } from './nats-rights.ts';
 import { nodeCases } from './nodes.ts';
 import { operatorCases } from './operators.ts';
 import { stickyCases } from './sticky.ts';
@@ -11,7 +16,12 @@ export const allCases: readonly FaultCase[] = [
   ...operatorCases,
   ...stickyCases,
   ...oneServerCases,
+  ...natsNetworkCases,
+  ...natsBucketCases,
   ...apiServerCases,
   ...nodeCases,
+  ...clockCases,
+  ...natsRightsCases,
   ...threeServerCases,
+  ...manyKeysCases,
 ];

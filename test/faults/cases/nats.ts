@@ -9,7 +9,7 @@ import { BUCKET } from '../stage.ts';
 const OLDEST_REFRESH_MS = 22_000;
 
 /** The server that leads the stream; waits for one. */
-const streamLeader = (play: Play): Promise<NatsServer> =>
+export const streamLeader = (play: Play): Promise<NatsServer> =>
   waitFor(
     'a leader of the stream',
     async () => {
@@ -20,7 +20,7 @@ const streamLeader = (play: Play): Promise<NatsServer> =>
   );
 
 /** Kills servers, waits until the stream has a leader again, and starts them again. Resolves with the ms without one. */
-const killServers = async (
+export const killServers = async (
   play: Play,
   servers: readonly NatsServer[],
   beside: () => Promise<unknown> = async () => {},
@@ -35,7 +35,7 @@ const killServers = async (
 };
 
 /** A server that was away has to catch up before the next one may go. */
-const restarted = async (play: Play, servers: readonly NatsServer[]): Promise<void> => {
+export const restarted = async (play: Play, servers: readonly NatsServer[]): Promise<void> => {
   await Promise.all(servers.map(({ process }) => process.restart()));
   for (const { monitorUrl } of servers) {
     await waitFor('the server to be healthy', async () => (await fetch(`${monitorUrl}/healthz`)).ok, {

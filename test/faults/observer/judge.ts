@@ -26,6 +26,8 @@ const INTERVAL_MS = 10_000;
 /** I8: one interval and this long a status may be late. */
 const STATUS_LATE_MS = INTERVAL_MS + 5_000;
 const CONVERGED_MS = 15_000;
+/** Removals that are no client's. */
+const NOBODYS: readonly string[] = [REMOVED_BY_HAND, 'MaxAge'];
 
 export const judge = (one: Case): Judgement => {
   const { stream, truth, foreign, atMs, fromMs, toMs, faults } = one;
@@ -34,7 +36,11 @@ export const judge = (one: Case): Judgement => {
     0,
     messages.findIndex((sighting) => atMs(sighting) >= fromMs),
   );
-  const story = tellStory(messages, atMs, (key) => foreign.has(key));
+  const story = tellStory(
+    messages,
+    atMs,
+    ({ key, seq }) => seq >= (foreign.get(key ?? '') ?? Number.POSITIVE_INFINITY),
+  );
   const pods = [...truth.pods.values()];
   const existed = (uid: string) => truth.existed(uid);
   const evidence = { story, pods, existed, faults, leaderless: leaderless(messages, atMs), fromMs, toMs };
@@ -77,11 +83,12 @@ const streamViolation = (
   return { invariant, atMs: sighting === undefined ? 0 : atMs(sighting), sentence };
 };
 
-/** I7: what others wrote has no other message than theirs. */
+/** I7: what others wrote has no other message than theirs, from then on; and the server's own when it expires it. */
 const foreignTouched = ({ stream, foreign, fromMs, atMs }: Case): readonly Violation[] =>
   stream.messages
-    .filter((sighting) => sighting.key !== undefined && foreign.has(sighting.key) && atMs(sighting) >= fromMs)
-    .filter(({ headers, operation }) => headers[PLANTED] === undefined && operation !== REMOVED_BY_HAND)
+    .filter((sighting) => sighting.seq > (foreign.get(sighting.key ?? '') ?? Number.POSITIVE_INFINITY))
+    .filter((sighting) => atMs(sighting) >= fromMs)
+    .filter(({ headers, operation }) => headers[PLANTED] === undefined && !NOBODYS.includes(operation))
     .map((sighting) => ({
       invariant: 'I7',
       atMs: atMs(sighting),

@@ -25,7 +25,8 @@ export type KeyStory = {
 export const tellStory = (
   messages: readonly Sighting[],
   atMs: (sighting: Sighting) => number,
-  isForeign: (key: string) => boolean,
+  /** Written by others, or what became of such a message: it ends the story of a key that was ours. */
+  isForeign: (sighting: Sighting) => boolean,
 ): KeyStory => {
   const entries: KeyEntry[] = [];
   const byKey = new Map<string, KeyEntry[]>();
@@ -33,16 +34,19 @@ export const tellStory = (
   const owner = new Map<string, string>();
   for (const sighting of messages) {
     const { key, value, podUid, operation, headers } = sighting;
-    if (key === undefined || isForeign(key)) continue;
-    if (podUid !== '') owner.set(key, podUid);
+    if (key === undefined) continue;
+    const taken = isForeign(sighting);
+    if (taken && !owner.has(key)) continue;
+    if (podUid !== '' && !taken) owner.set(key, podUid);
     const uid = owner.get(key) ?? '';
+    if (taken) owner.delete(key);
     const entry: KeyEntry = {
       atMs: atMs(sighting),
       seq: sighting.seq,
       key,
-      status: operation === 'PUT' ? value?.status : undefined,
+      status: operation === 'PUT' && !taken ? value?.status : undefined,
       uid,
-      reason: headers['Rollcall-Reason'] ?? operation,
+      reason: headers['Rollcall-Reason'] ?? (taken ? 'taken by others' : operation),
       sighting,
     };
     entries.push(entry);

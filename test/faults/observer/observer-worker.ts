@@ -1,19 +1,19 @@
 // The observer of a campaign, in a process of its own: it makes the pods, so it knows the truth; it reads the raw stream
 // with a consumer of its own; and it judges. It shares no code with the operator. The campaign asks, this answers.
 
-import { jetstream, jetstreamManager } from '@nats-io/jetstream';
-import { headers as natsHeaders } from '@nats-io/transport-node';
+import { jetstreamManager } from '@nats-io/jetstream';
 import { ApiClient } from '../../../hack/control-plane/api-client.ts';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
 import { answerQuestions, trusted } from '../../../hack/control-plane/worker-process.ts';
 import { type Sighting, StreamObserver } from '../../support/stream-observer.ts';
-import { lapseDelays, PLANTED, roleOf } from '../../support/stream-verdicts.ts';
+import { lapseDelays, roleOf } from '../../support/stream-verdicts.ts';
 import type { Fault, Judgement, Sample, Taken, Timeline } from '../evidence.ts';
 import { nowMs, pause } from '../monotonic.ts';
 import { judge, termsOf } from './judge.ts';
 import { type KnownPod, PodTruth, stateOf } from './pod-truth.ts';
 import { type ApiAccess, PodWatch } from './pod-watch.ts';
 import { Population } from './population.ts';
+import { Rival } from './rival.ts';
 import { convergence } from './settled.ts';
 import { StatusWatch } from './status-watch.ts';
 
@@ -38,8 +38,7 @@ type World = {
   readonly status: StatusWatch;
   readonly population: Population;
   readonly stream: StreamObserver;
-  /** By key: what others wrote, which must stay as it is. */
-  readonly foreign: Map<string, number>;
+  readonly rival: Rival;
   readonly samples: Sample[];
 };
 let world: World | undefined;
@@ -63,6 +62,13 @@ answerQuestions({
   bringNodeBack: (argument) => bringNodeBack(trusted<string>(argument)),
   replenish: (argument) => replenish(trusted<number>(argument)),
   purge: (argument) => purge(trusted<Purging>(argument)),
+  expire: (argument) => expire(trusted<{ readonly deadlineMs: number }>(argument)),
+  overwrite: (argument) => overwrite(trusted<readonly string[]>(argument)),
+  killAll: (argument) => killAll(trusted<readonly string[]>(argument)),
+  untouched: (argument) => here().rival.untouched(trusted<readonly string[]>(argument)),
+  fill: () => here().rival.fill(),
+  free: () => here().rival.free(),
+  whole: (argument) => whole(trusted<Since>(argument)),
   lockGap: (argument) => lockGap(trusted<{ readonly sinceMs: number }>(argument)),
   lapseDelays: (argument) =>
     lapseDelays(
@@ -72,6 +78,7 @@ answerQuestions({
   streamLeader: () => streamLeader(),
   settle: (argument) => settle(trusted<{ readonly lastFaultMs: number }>(argument)),
   judge: (argument) => judgeSpan(trusted<Judging>(argument)),
+  forget: (argument) => forget(trusted<number>(argument)),
   timeline: (argument) => timeline(trusted<{ readonly fromMs: number; readonly toMs: number }>(argument)),
 });
 
@@ -92,29 +99,16 @@ async function open({ api: access, natsUrls, bucket }: Observing): Promise<void>
   const stream = await StreamObserver.open(natsUrls, bucket);
   const population = new Population(api, truth);
   const status = new StatusWatch(access);
-  world = { api, truth, watch, status, population, stream, foreign: new Map(), samples: [] };
+  world = { api, truth, watch, status, population, stream, rival: new Rival(stream), samples: [] };
   setInterval(() => here().samples.push(sample()), SAMPLE_EVERY_MS).unref();
 }
 
 async function make({ pods, foreignKeys, ttlSeconds }: Making): Promise<void> {
-  const { population } = here();
-  await plantForeign(foreignKeys);
+  const { population, rival } = here();
+  await rival.plant(foreignKeys);
   await population.make(pods, ttlSeconds);
   await population.untilReady(120_000);
   await waitFor('a key for every pod', () => standing().length >= population.living().length, { deadlineMs: 60_000 });
-}
-
-async function plantForeign(count: number): Promise<void> {
-  const { stream, foreign } = here();
-  const js = jetstream(stream.connection);
-  for (let number = 0; number < count; number += 1) {
-    // Definitions and instances that registered themselves.
-    const key = number % 2 === 0 ? `definition-${number}` : `service-instances.own-${number}.own-${number}-1`;
-    const headers = natsHeaders();
-    headers.set(PLANTED, 'foreign');
-    const { seq } = await js.publish(`$KV.${stream.bucket}.${key}`, `{"number":${number}}`, { headers });
-    foreign.set(key, seq);
-  }
 }
 
 /** Live keys that say a Ready pod is up. */
@@ -215,28 +209,57 @@ async function replenish(pods: number): Promise<void> {
   await waitFor('a key for every pod', () => standing().length >= population.living().length, { deadlineMs: 60_000 });
 }
 
-/** Takes messages away by hand, and what others had among them is written again; returns how long the keys were not all there. */
-async function purge({ filter, deadlineMs }: Purging): Promise<number> {
-  const { stream, foreign, population } = here();
-  const manager = await jetstreamManager(stream.connection);
-  const purgedMs = nowMs();
-  await manager.streams.purge(`KV_${stream.bucket}`, filter === undefined ? undefined : { filter });
-  stream.noteRemoved((subject) => filter === undefined || subject.startsWith(filter.replace(/>$/, '')));
-  if (filter === undefined) await plantForeign(foreign.size);
-  await waitFor('the keys to be back', () => standing().length >= population.living().length, {
-    deadlineMs,
-    intervalMs: 10,
-  });
-  return nowMs() - purgedMs;
+/** Until the leader writes and every Ready pod has its key; when that was. */
+async function whole({ sinceMs, deadlineMs }: Since): Promise<number> {
+  const { stream, population } = here();
+  await waitFor(
+    'the keys to be there',
+    () => {
+      const isWritten = stream.lock !== undefined && atMs(stream.lock) >= sinceMs;
+      return isWritten && standing().length >= population.living().length;
+    },
+    { deadlineMs, intervalMs: 10 },
+  );
+  return nowMs();
 }
 
-/** The longest time between two messages of the lock since then, by the server's clock. */
+/** Resolves with the ms until all keys were back. */
+async function purge({ filter, deadlineMs }: Purging): Promise<number> {
+  const purgedMs = nowMs();
+  await here().rival.purge(filter);
+  return (await whole({ sinceMs: filter === undefined ? purgedMs : 0, deadlineMs })) - purgedMs;
+}
+
+async function expire({ deadlineMs }: { readonly deadlineMs: number }): Promise<number> {
+  const expiredMs = nowMs();
+  await here().rival.expire(deadlineMs);
+  return (await whole({ sinceMs: expiredMs, deadlineMs })) - expiredMs;
+}
+
+/** Others write over the keys of all pods of these services; half of the pods die in the same moment. Returns the keys. */
+async function overwrite(services: readonly string[]): Promise<readonly string[]> {
+  const { stream, population, rival } = here();
+  const pods = population.living().filter(({ service }) => services.includes(service));
+  const uids = new Set(pods.map(({ uid }) => uid));
+  const keys = [...stream.live.values()].flatMap(({ key, podUid }) => (key && uids.has(podUid) ? key : []));
+  await Promise.all(keys.map((key) => rival.take(key)));
+  await population.kill(pods.filter((_, index) => index % 2 === 0));
+  return keys;
+}
+
+function killAll(services: readonly string[]): Promise<void> {
+  const { population } = here();
+  return population.kill(population.living().filter(({ service }) => services.includes(service)));
+}
+
+/** The longest time without a message of the lock since then and until now, by the server's clock. */
 function lockGap({ sinceMs }: { readonly sinceMs: number }): number {
   const times = here()
     .stream.messages.filter(({ subject, operation }) => subject.endsWith('.lock') && operation === 'PUT')
     .map(atMs)
     .filter((at) => at >= sinceMs);
-  return Math.max(0, ...times.slice(1).map((at, index) => at - (times[index] ?? at)));
+  const marks = [sinceMs, ...times, nowMs()];
+  return Math.max(...marks.slice(1).map((at, index) => at - (marks[index] ?? at)));
 }
 
 async function streamLeader(): Promise<string | undefined> {
@@ -268,21 +291,27 @@ async function ended({ uids, deadlineMs, gone }: Since & { readonly uids: readon
 async function settle({ lastFaultMs }: { readonly lastFaultMs: number }) {
   const { population, stream, truth } = here();
   await population.still();
-  return convergence({ stream, truth, lastFaultMs, isForeign: (key) => here().foreign.has(key) });
+  return convergence({ stream, truth, lastFaultMs, isForeign: (key) => here().rival.foreign.has(key) });
 }
 
 async function judgeSpan(judging: Judging): Promise<Judgement> {
-  const { stream, truth, foreign, status } = here();
+  const { stream, truth, rival, status } = here();
   // What was stored before the end may still be on its way here.
   await pause(500);
-  return judge({ ...judging, stream, truth, foreign, statuses: status.samples, atMs });
+  return judge({ ...judging, stream, truth, foreign: rival.foreign, statuses: status.samples, atMs });
+}
+
+function forget(beforeMs: number): void {
+  const { stream } = here();
+  const mark = stream.messages.findIndex((sighting) => atMs(sighting) >= beforeMs);
+  if (mark > 0) stream.forget(mark);
 }
 
 function sample(): Sample {
-  const { stream, foreign } = here();
+  const { stream, rival } = here();
   let [liveKeys, active, oldestMs] = [0, 0, nowMs()];
   for (const sighting of stream.live.values()) {
-    if (foreign.has(sighting.key ?? '')) continue;
+    if (rival.foreign.has(sighting.key ?? '')) continue;
     liveKeys += 1;
     if (sighting.value?.status === 'ACTIVE') active += 1;
     if (sighting.value?.status !== 'UNHEALTHY') oldestMs = Math.min(oldestMs, atMs(sighting));

@@ -1,7 +1,7 @@
 // That the campaign's observer would notice: pods and keys made by hand, with one thing wrong in each, and the verdict.
 
 import { describe, expect, test } from 'vitest';
-import type { Excuse, Fault } from '../../faults/evidence.ts';
+import { type Excuse, type Fault, type Judgement, together } from '../../faults/evidence.ts';
 import { counted, leaderless } from '../../faults/observer/excuses.ts';
 import { type Evidence, gaps, ghosts, roleless, strangers, untruths } from '../../faults/observer/invariants.ts';
 import { tellStory } from '../../faults/observer/key-story.ts';
@@ -250,5 +250,46 @@ describe('the truth about a pod', () => {
     const truth = new PodTruth();
     truth.shown(ready('one'), 500);
     expect(stateOf(aPod(truth))).toBe('ready');
+  });
+});
+
+test('a key that others write over is gone from then on, whatever they do with it', () => {
+  const truth = new PodTruth();
+  const pod = aPod(truth);
+  truth.shown(ready('one'), 1_000);
+  const messages = [key(pod, 1_100, 'ACTIVE'), key(pod, 5_000, 'ACTIVE'), key(pod, 9_000)];
+  const [, theirs] = messages;
+  const { entries } = tellStory(
+    messages,
+    ({ atMs }) => atMs,
+    ({ seq }) => seq >= (theirs?.seq ?? 0),
+  );
+  expect(entries.map(({ atMs, status, uid }) => ({ atMs, status, uid }))).toEqual([
+    { atMs: 1_100, status: 'ACTIVE', uid: 'one' },
+    { atMs: 5_000, status: undefined, uid: 'one' },
+  ]);
+});
+
+test('spans judged apart are added up, and their worst figures count', () => {
+  const one: Judgement = {
+    violations: [{ invariant: 'I1', atMs: 1, sentence: 'gone' }],
+    lapses: 2,
+    oldestRefreshMs: 10,
+    ghostP99Ms: 5,
+    truthP99Ms: 1,
+    deaths: 3,
+    changes: 4,
+    messages: 5,
+    unseen: 1,
+  };
+  const other = { ...one, violations: [], lapses: 1, oldestRefreshMs: 20, ghostP99Ms: 4, unseen: 2 };
+  expect(together([one, other])).toEqual({
+    ...one,
+    lapses: 3,
+    oldestRefreshMs: 20,
+    deaths: 6,
+    changes: 8,
+    messages: 10,
+    unseen: 2,
   });
 });
