@@ -45,8 +45,8 @@ e2e: install ## Run the user stories with real containers (kind, or a kubelet as
 bench: install tools ## Measure throughput, latency, first sync and memory; writes .run/bench.json
 	@$(NODE) hack/bench.ts
 
-faults: install tools ## Break everything in turn and judge: the fault campaign; CASE=F01 for one, RUNS=3, SHORT=1
-	@$(NODE) hack/faults.ts $(if $(CASE),--case $(CASE)) $(if $(RUNS),--runs $(RUNS)) $(if $(SHORT),--short) $(if $(DRAW),--draw)
+faults: install tools ## Break everything in turn and judge: the fault campaign; CASE=F01 for one, RUNS=3, SHORT=1, CASE=F45 MINUTES=60
+	@$(NODE) hack/faults.ts $(if $(CASE),--case $(CASE)) $(if $(RUNS),--runs $(RUNS)) $(if $(SHORT),--short) $(if $(DRAW),--draw) $(if $(MINUTES),--minutes $(MINUTES))
 
 verify: install tools ## Types, lint, format, unused code, generated files
 	@hack/verify.sh

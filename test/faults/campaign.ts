@@ -3,7 +3,7 @@
 
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Judgement, Violation } from './evidence.ts';
+import { type Judgement, together, type Violation } from './evidence.ts';
 import { type FaultCase, type Figure, holds } from './fault-case.ts';
 import { nowMs, pause } from './monotonic.ts';
 import { Play } from './play.ts';
@@ -31,6 +31,10 @@ export type CampaignOptions = {
   readonly cases: readonly FaultCase[];
   readonly runs: number;
   readonly short: boolean;
+  /** How long a case goes on that has no end of its own; default 60. */
+  readonly minutes?: number;
+  /** Of stages on which a case failed. */
+  readonly keepsLogs: boolean;
   /** Draw every case, not only those that fail. */
   readonly draw: boolean;
   /** Where pictures go; made if absent. */
@@ -60,8 +64,9 @@ export const playCampaign = async (options: CampaignOptions): Promise<readonly O
         outcomes.push(outcome);
         options.ended(outcome);
         if (outcome.passed && one.leaves !== 'ruins') continue;
-        if (!outcome.passed) say(`the logs stay in ${stage.dir}`);
-        await stage.close({ keepLogs: !outcome.passed });
+        const keepLogs = !outcome.passed && options.keepsLogs;
+        if (keepLogs) say(`the logs stay in ${stage.dir}`);
+        await stage.close({ keepLogs });
         stage = undefined;
       }
     }
@@ -76,7 +81,8 @@ const playCase = async (one: FaultCase, run: number, stage: Stage, options: Camp
   let doing = 'begins';
   const tell = () => options.say(`${one.id}  ${elapsed(beginMs)} of about ${expected(one, options)}: ${doing}`);
   const ticking = setInterval(tell, SAY_EVERY_MS);
-  const play = new Play(stage, options.short, (line) => {
+  const pace = { short: options.short, minutes: options.minutes ?? 60 };
+  const play = new Play(stage, pace, (line) => {
     doing = line;
   });
   tell();
@@ -88,7 +94,10 @@ const playCase = async (one: FaultCase, run: number, stage: Stage, options: Camp
     doing = 'settles and is judged';
     const restless = await stage.observer.settle(play.lastFaultMs);
     const toMs = nowMs();
-    const judgement = await stage.observer.judge({ fromMs: beginMs, toMs, faults: play.faults });
+    const judgement = together([
+      ...play.judged,
+      await stage.observer.judge({ fromMs: play.judgedToMs, toMs, faults: play.faults }),
+    ]);
     const allFigures = [...figures, ...standingFigures(one, judgement, stage)];
     const violations = [...judgement.violations, ...restless];
     const allProblems = [...problems, ...stage.health.problems()];
@@ -162,4 +171,7 @@ const picturePath = async ({ id }: FaultCase, run: number, dir: string): Promise
 
 const elapsed = (sinceMs: number): string => `${Math.round((nowMs() - sinceMs) / 1_000)} s`;
 
-const expected = ({ seconds }: FaultCase, { short }: CampaignOptions): string => (short ? 'a minute' : `${seconds} s`);
+const expected = ({ seconds, apart }: FaultCase, { short, minutes = 60 }: CampaignOptions): string => {
+  if (apart === true) return `${minutes} minutes`;
+  return short ? 'a minute' : `${seconds} s`;
+};

@@ -15,6 +15,8 @@ export type FaultCase = {
   readonly shortened?: string;
   /** Part of the selection of `SHORT=1`, where `play.short` tells the case to do less. */
   readonly short?: true;
+  /** Only played when it is asked for by name: it lasts as many minutes as it is given. */
+  readonly apart?: true;
   /** Lapses that no invariant forbids (a registry that is away for too long) are shown, and judged here if there is a limit. */
   readonly lapsesAtMost?: number;
   readonly oldestRefreshBelowMs?: number;

@@ -2,25 +2,49 @@
 
 import { waitFor } from '../../hack/control-plane/wait.ts';
 import type { OperatorProcess } from '../support/operator-process.ts';
-import type { Excuse, Fault, Taken } from './evidence.ts';
+import type { Excuse, Fault, Judgement, Taken } from './evidence.ts';
 import { nowMs, pause } from './monotonic.ts';
 import type { Observer } from './observer.ts';
 import type { Replica, Stage } from './stage.ts';
 
 export type Pair = { readonly leader: Replica; readonly standby: Replica };
 
+export type Pace = { readonly short: boolean; readonly minutes: number };
+
 export class Play {
   readonly stage: Stage;
   /** Do less: this is the short selection. */
   readonly short: boolean;
-  readonly faults: Fault[] = [];
+  /** For a case that has no end of its own. */
+  readonly minutes: number;
+  readonly faults: Fault[];
+  /** Spans that are judged already, and until when that was. */
+  readonly judged: Judgement[] = [];
+  judgedToMs = nowMs();
   readonly startedMs = nowMs();
   readonly #say: (line: string) => void;
 
-  constructor(stage: Stage, short: boolean, say: (line: string) => void) {
+  constructor(stage: Stage, { short, minutes }: Pace, say: (line: string) => void, faults: Fault[] = []) {
     this.stage = stage;
     this.short = short;
+    this.minutes = minutes;
+    this.faults = faults;
     this.#say = say;
+  }
+
+  /** For another case, in its short form, as a part of this one. */
+  part(): Play {
+    return new Play(this.stage, { short: true, minutes: this.minutes }, this.#say, this.faults);
+  }
+
+  /** Judges what has happened since the beginning or the last time, and forgets the record of it: there is room for an hour. */
+  async judgeSoFar(): Promise<Judgement> {
+    const toMs = nowMs();
+    const judgement = await this.observer.judge({ fromMs: this.judgedToMs, toMs, faults: this.faults });
+    this.judged.push(judgement);
+    this.judgedToMs = toMs;
+    await this.observer.forget(toMs);
+    return judgement;
   }
 
   get observer(): Observer {

@@ -10,6 +10,7 @@ import { natsNetworkCases } from './nats-network.ts';
 import { natsRightsCases } from './nats-rights.ts';
 import { nodeCases } from './nodes.ts';
 import { operatorCases } from './operators.ts';
+import { soakCases } from './soak.ts';
 import { stickyCases } from './sticky.ts';
 
 export const allCases: readonly FaultCase[] = [
@@ -24,4 +25,5 @@ export const allCases: readonly FaultCase[] = [
   ...natsRightsCases,
   ...threeServerCases,
   ...manyKeysCases,
+  ...soakCases,
 ];
