@@ -4,10 +4,10 @@ NODE := node_modules/.bin/node
 export PATH := $(CURDIR)/node_modules/.bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help install tools up down demo test unit simulation integration e2e bench faults verify format generate build
+.PHONY: help install tools up down demo test unit simulation integration e2e bench faults faults-planted verify format generate build
 
 help: ## Print this list
-	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  \033[1m%-12s\033[0m %s\n", $$1, $$2 }'
+	@grep -hE '^[a-z0-9-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{ printf "  \033[1m%-14s\033[0m %s\n", $$1, $$2 }'
 
 node_modules/.package-lock.json: package.json package-lock.json
 	@echo "installing npm packages, Node among them (about 30 s the first time)"
@@ -47,6 +47,9 @@ bench: install tools ## Measure throughput, latency, first sync and memory; writ
 
 faults: install tools ## Break everything in turn and judge: the fault campaign; CASE=F01 for one, RUNS=3, SHORT=1, CASE=F45 MINUTES=60
 	@$(NODE) hack/faults.ts $(if $(CASE),--case $(CASE)) $(if $(RUNS),--runs $(RUNS)) $(if $(SHORT),--short) $(if $(DRAW),--draw) $(if $(MINUTES),--minutes $(MINUTES))
+
+faults-planted: install tools ## Plant bugs one by one and see that the fault campaign catches each; PLANT=no-ttl for one
+	@$(NODE) hack/faults-planted.ts $(if $(PLANT),--plant $(PLANT))
 
 verify: install tools ## Types, lint, format, unused code, generated files
 	@hack/verify.sh

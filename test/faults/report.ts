@@ -27,15 +27,19 @@ export const tableOf = (outcomes: readonly Outcome[]): string => {
   return table.toString();
 };
 
-/** Why it failed; empty when it passed. */
+/** Why it failed, in short; empty when it passed. */
 export const faultsOf = (outcome: Outcome): readonly string[] => {
+  const all = allFaultsOf(outcome);
+  const rest = all.length > NAMED ? [`and ${all.length - NAMED} more, in the JSON`] : [];
+  return [...all.slice(0, NAMED), ...rest];
+};
+
+export const allFaultsOf = (outcome: Outcome): readonly string[] => {
   const missed = outcome.figures
     .filter((figure) => !holds(figure))
     .map((figure) => `${figure.name} is ${shown(figure.value, figure.unit)}, not ${limitOf(figure)}`);
   const broken = outcome.violations.map(({ invariant, sentence }) => `${invariant}: ${sentence}`);
-  const all = [...outcome.problems, ...missed, ...broken];
-  const rest = all.length > NAMED ? [`and ${all.length - NAMED} more, in the JSON`] : [];
-  return [...all.slice(0, NAMED), ...rest];
+  return [...outcome.problems, ...missed, ...broken];
 };
 
 const limitOf = ({ atMost, below, atLeast, unit }: Figure): string => {
