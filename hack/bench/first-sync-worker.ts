@@ -17,7 +17,12 @@ export type Sync = {
   readonly heapBytes: number;
   readonly externalBytes: number;
   readonly rssMiB: number;
+  /** One relist beside the watch. */
+  readonly relist: { readonly cpuSeconds: number; readonly lag: LoopLag; readonly rssMiB: number };
 };
+
+/** Soon after the sync, and the next one long after the measurement. */
+const RELIST_INTERVAL_MS = 20_000;
 
 answerQuestions({ sync: (argument) => sync(trusted<{ kubeconfig: string; pods: number }>(argument)) });
 
@@ -30,6 +35,7 @@ async function sync({ kubeconfig, pods }: { kubeconfig: string; pods: number }):
   const cpu = process.cpuUsage();
   const stopWatching = watchLoop();
   const beginMs = performance.now();
+  let relists = 0;
   const { views } = watchCluster({
     transport,
     clock: systemClock,
@@ -49,6 +55,12 @@ async function sync({ kubeconfig, pods }: { kubeconfig: string; pods: number }):
       onConflict: 'Yield',
       keyLayout: 'Dotted',
     },
+    relistIntervalMs: RELIST_INTERVAL_MS,
+    metrics: {
+      count: (what, resource, many) => {
+        if (what === 'relists' && resource === 'pods') relists += many;
+      },
+    },
     signal,
   });
   await waitFor('the first sync', () => views.pods.synced && views.pods.size === pods, {
@@ -60,6 +72,8 @@ async function sync({ kubeconfig, pods }: { kubeconfig: string; pods: number }):
   const { user, system } = process.cpuUsage(cpu);
   const after = used();
   if (views.pods.size !== pods) throw new Error('the view lost pods');
+  const relist = await measureRelist(() => relists > 0);
+  if (views.pods.size !== pods) throw new Error('the view lost pods by a relist');
   return {
     seconds,
     lag,
@@ -67,7 +81,25 @@ async function sync({ kubeconfig, pods }: { kubeconfig: string; pods: number }):
     heapBytes: after.heapUsed - base.heapUsed,
     externalBytes: after.external - base.external,
     rssMiB: after.rss / 2 ** 20,
+    relist,
   };
+}
+
+/** Nothing else happens meanwhile. */
+async function measureRelist(isDone: () => boolean): Promise<Sync['relist']> {
+  const stopWatching = watchLoop();
+  const before = process.cpuUsage();
+  let rss = 0;
+  await waitFor(
+    'a relist',
+    () => {
+      rss = Math.max(rss, process.memoryUsage.rss());
+      return isDone();
+    },
+    { deadlineMs: 240_000, intervalMs: 100 },
+  );
+  const { user, system } = process.cpuUsage(before);
+  return { cpuSeconds: (user + system) / 1e6, lag: stopWatching(), rssMiB: rss / 2 ** 20 };
 }
 
 function used(): NodeJS.MemoryUsage {

@@ -55,6 +55,7 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   if (request.method === 'GET' && url.pathname === '/api/v1/namespaces/kube-system') {
     return json(response, 200, { metadata: { name: 'kube-system', uid: 'c0ffee00-0000-4000-8000-000000000000' } });
   }
+  if (request.method === 'GET' && url.pathname === PODS) return podsOf(url, response);
   if (request.method === 'GET') return json(response, 200, listOf(url));
   if (request.method === 'PATCH') return patch(url.pathname, body, response);
   const object = trusted<object>(body === '' ? {} : JSON.parse(body));
@@ -62,9 +63,18 @@ async function answer(request: IncomingMessage, response: ServerResponse): Promi
   json(response, 201, { ...object, status: { allowed: true } });
 }
 
-/** Of one object at most: the operator lists by watching, and asks here for the version only. */
-function listOf({ pathname, searchParams }: URL): object {
-  if (!searchParams.has('limit') && pathname === PODS) throw new Error('a list of all pods was not expected');
+/** A page of pods: of a relist, or of one where only the version is wanted. */
+function podsOf({ searchParams }: URL, response: ServerResponse): void {
+  if (!searchParams.has('limit')) throw new Error('a list of all pods at once was not expected');
+  const from = Number(searchParams.get('continue') ?? 0);
+  const to = Math.min(state.pods, from + Number(searchParams.get('limit')));
+  const items = Array.from({ length: to - from }, (_, index) => syntheticPod(from + index, INITIAL_VERSION));
+  const metadata = { resourceVersion: versionOf(PODS), ...(to < state.pods ? { continue: `${to}` } : {}) };
+  response.writeHead(200, { 'content-type': 'application/json' });
+  response.end(`{"kind":"PodList","metadata":${JSON.stringify(metadata)},"items":[${items.join(',')}]}`);
+}
+
+function listOf({ pathname }: URL): object {
   const items = pathname === REGISTRATIONS ? [...registrations.values()] : [];
   return { metadata: { resourceVersion: versionOf(pathname) }, items };
 }

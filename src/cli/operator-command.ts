@@ -70,6 +70,12 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
     namespaces: config.namespace,
     excludeNamespaces: config.excludeNamespace,
     defaults: defaultsOf(config),
+    relistIntervalMs: config.relistInterval * 1_000,
+    metrics: {
+      count: (what, resource, many) => {
+        if (what === 'drifted') metrics.drifted(resource, many);
+      },
+    },
     signal,
   });
   let operator: Operator | undefined;

@@ -42,6 +42,10 @@ export class ViewSource<T extends ViewObject> {
     return oldestMs;
   }
 
+  get(key: ObjectKey): T | undefined {
+    return this.#view.get(key);
+  }
+
   put(object: T): boolean {
     this.#held.delete(object.key);
     return this.#view.put(object);
@@ -59,18 +63,26 @@ export class ViewSource<T extends ViewObject> {
    * is absent stays while the brake holds it; `nowMs` undefined: without the brake.
    */
   *replace(listed: ReadonlyMap<ObjectKey, T>, nowMs?: number): Generator<void> {
-    const absent = new Map<ObjectKey, T>();
-    for (const object of [...this.#own()]) {
-      if (!listed.has(object.key)) absent.set(object.key, object);
-      yield;
-    }
-    for (const key of nowMs === undefined ? absent.keys() : this.#believed(absent, nowMs)) {
-      this.remove(key);
-      yield;
-    }
+    for (const _ of this.removeAbsent((key) => !listed.has(key), nowMs)) yield;
     for (const object of listed.values()) {
       this.put(object);
       yield;
+    }
+  }
+
+  /**
+   * The first half of that, for who puts what is listed by himself; yields true for each object that is removed. Events
+   * may come between two steps: what is absent no longer, stays.
+   */
+  *removeAbsent(isAbsent: (key: ObjectKey) => boolean, nowMs?: number): Generator<boolean> {
+    const absent = new Map<ObjectKey, T>();
+    for (const object of [...this.#own()]) {
+      if (isAbsent(object.key)) absent.set(object.key, object);
+      yield false;
+    }
+    for (const key of absent.keys()) if (!isAbsent(key)) absent.delete(key);
+    for (const key of nowMs === undefined ? absent.keys() : this.#believed(absent, nowMs)) {
+      if (isAbsent(key)) yield this.remove(key);
     }
   }
 

@@ -1,5 +1,5 @@
-// The paged LIST, for API servers that refuse to stream the initial objects or do not do it when asked. Builds what it
-// finds aside; does not touch the view.
+// The paged LIST: the first one, for API servers that refuse to stream the initial objects or do not do it when asked, and
+// the pages of which a relist is made. Builds what it finds aside; does not touch the view.
 
 import type { Clock } from '../clock.ts';
 import type { ObjectKey } from '../domain/pod.ts';
@@ -8,24 +8,36 @@ import { Breather } from './watch-decoder.ts';
 
 export type Listed<T> = { readonly objects: ReadonlyMap<ObjectKey, T>; readonly resourceVersion: string };
 
+export type Page = {
+  readonly items: readonly unknown[];
+  /** As of which all pages of one list are: the first one has it already. */
+  readonly resourceVersion: string;
+};
+
+export type PagedList = {
+  readonly transport: ApiTransport;
+  readonly clock: Clock;
+  readonly path: string;
+  readonly selectors: Query;
+  /** What a page should weigh; it is parsed in one go, and 1.5 MB, the default, take about 15 ms. */
+  readonly pageBytes?: number;
+  readonly signal: AbortSignal;
+};
+
 const PAGE_LIMIT_MAX = 500;
 const PAGE_LIMIT_MIN = 20;
-/** A page is parsed in one go: 1.5 MB take about 15 ms. */
-const PAGE_BYTES_WANTED = 1_500_000;
+const PAGE_BYTES = 1_500_000;
 const PAGE_TIMEOUT_MS = 60_000;
 /** A list whose continue tokens keep expiring is too slow for its server; then the backoff takes over. */
 const RESTARTS_MAX = 3;
 
 /** Everything there is, in pages, as of one version. @throws ApiError */
-export async function listInPages<T>(options: {
-  transport: ApiTransport;
-  clock: Clock;
-  path: string;
-  selectors: Query;
-  /** Called with each item; returns its key and what to keep, undefined for nothing. */
-  take: (item: unknown) => readonly [key: ObjectKey, object: T] | undefined;
-  signal: AbortSignal;
-}): Promise<Listed<T>> {
+export async function listInPages<T>(
+  options: PagedList & {
+    /** Called with each item; returns its key and what to keep, undefined for nothing. */
+    readonly take: (item: unknown) => readonly [key: ObjectKey, object: T] | undefined;
+  },
+): Promise<Listed<T>> {
   for (let restarts = 0; ; restarts++) {
     try {
       return await listOnce(options);
@@ -37,13 +49,27 @@ export async function listInPages<T>(options: {
 }
 
 async function listOnce<T>(options: Parameters<typeof listInPages<T>>[0]): Promise<Listed<T>> {
-  const { transport, clock, path, selectors, take, signal } = options;
   const objects = new Map<ObjectKey, T>();
-  const breather = new Breather(clock);
+  const breather = new Breather(options.clock);
+  let version = '';
+  for await (const { items, resourceVersion } of pagesOf(options)) {
+    version = resourceVersion;
+    for (const item of items) {
+      const entry = options.take(item);
+      if (entry !== undefined) objects.set(entry[0], entry[1]);
+      if (breather.due) await breather.rest();
+    }
+  }
+  return { objects, resourceVersion: version };
+}
+
+/** The pages of one consistent list, each asked for when the one before is done with. @throws ApiError */
+export async function* pagesOf(list: PagedList): AsyncGenerator<Page> {
+  const { transport, clock, path, selectors, pageBytes = PAGE_BYTES, signal } = list;
   // The first page is small: the size of an object is not known yet.
   let limit = 100;
   let token = '';
-  for (;;) {
+  do {
     const response = successful(
       await transport.request({
         method: 'GET',
@@ -53,19 +79,14 @@ async function listOnce<T>(options: Parameters<typeof listInPages<T>>[0]): Promi
         signal,
       }),
     );
-    await breather.rest();
-    const items = field(response.body, 'items');
+    await clock.yield();
+    const found = field(response.body, 'items');
     const resourceVersion = textField(response.body, 'metadata', 'resourceVersion');
     if (resourceVersion === undefined) throw new ApiError('transient', `${path}: a list without resourceVersion`);
-    const found: readonly unknown[] = Array.isArray(items) ? items : [];
-    for (const item of found) {
-      const entry = take(item);
-      if (entry !== undefined) objects.set(entry[0], entry[1]);
-      if (breather.due) await breather.rest();
-    }
+    const items: readonly unknown[] = Array.isArray(found) ? found : [];
+    yield { items, resourceVersion };
     token = textField(response.body, 'metadata', 'continue') ?? '';
-    if (token === '') return { objects, resourceVersion };
-    const bytesPerItem = response.bodyBytes / Math.max(1, found.length);
-    limit = Math.round(Math.min(PAGE_LIMIT_MAX, Math.max(PAGE_LIMIT_MIN, PAGE_BYTES_WANTED / bytesPerItem)));
-  }
+    const bytesPerItem = response.bodyBytes / Math.max(1, items.length);
+    limit = Math.round(Math.min(PAGE_LIMIT_MAX, Math.max(PAGE_LIMIT_MIN, pageBytes / bytesPerItem)));
+  } while (token !== '');
 }

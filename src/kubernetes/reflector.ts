@@ -7,6 +7,8 @@
 //             The place is forgotten by the server, or the stream is silent while the server lives -> listing.
 //   waiting   after a failure, until the backoff is over -> listing or live as before. It never gives up.
 //
+// Beside all this a slow relist looks whether the stream has told everything (`relist.ts`).
+//
 // What the objects mean is not known here: `trim` makes them small, and whoever reads the view decides.
 
 import type { Clock, Random } from '../clock.ts';
@@ -20,6 +22,7 @@ import { Absence, judgeFailure } from './failure-policy.ts';
 import { listInPages } from './first-list.ts';
 import { FreshnessProbe } from './freshness.ts';
 import { LinkedAbort } from './linked-abort.ts';
+import { keepRelisting, type Touched } from './relist.ts';
 import { compareResourceVersions, reaches } from './resource-version.ts';
 import {
   type GivenUp,
@@ -41,9 +44,12 @@ export type ReflectorCount =
   | 'trimFailures'
   | 'probes'
   | 'probesWithoutProof'
-  | 'silentStreams';
+  | 'silentStreams'
+  | 'relists'
+  /** Objects that a relist found otherwise than the stream had told. */
+  | 'drifted';
 
-export type ReflectorMetrics = { count(what: ReflectorCount, resource: string): void };
+export type ReflectorMetrics = { count(what: ReflectorCount, resource: string, many: number): void };
 
 export type ReflectorOptions<T extends ViewObject> = {
   readonly transport: ApiTransport;
@@ -64,6 +70,8 @@ export type ReflectorOptions<T extends ViewObject> = {
   readonly view: View<T>;
   readonly metrics?: ReflectorMetrics;
   readonly limits?: Partial<StreamLimits>;
+  /** How often a list checks what the stream told, give or take a quarter. */
+  readonly relistIntervalMs: number;
   readonly signal: AbortSignal;
 };
 
@@ -92,6 +100,9 @@ class Reflector<T extends ViewObject> {
   #emptied = false;
   /** The failure that was logged, so that it is logged once. */
   #told: string | undefined;
+  #lists = 0;
+  /** What a relist that is under way must know of the stream. */
+  #touched: Touched | undefined;
 
   constructor(options: ReflectorOptions<T>) {
     const { resource, transport, clock, random } = options;
@@ -121,6 +132,31 @@ class Reflector<T extends ViewObject> {
   }
 
   async run(): Promise<void> {
+    await Promise.all([this.#keepWatching(), this.#keepRelisting()]);
+  }
+
+  #keepRelisting(): Promise<void> {
+    const { transport, clock, random, log, resource, relistIntervalMs, signal } = this.#options;
+    return keepRelisting<T>({
+      pages: { transport, clock, path: resource.path, selectors: this.#selectors },
+      clock,
+      random,
+      log,
+      intervalMs: relistIntervalMs,
+      source: this.#source,
+      keyOf,
+      trim: (item) => this.#trim(item),
+      place: () => this.#place,
+      lists: () => this.#lists,
+      noteIn: (touched) => {
+        this.#touched = touched;
+      },
+      count: (what, many) => this.#count(what, many),
+      signal,
+    });
+  }
+
+  async #keepWatching(): Promise<void> {
     const { signal, clock } = this.#options;
     while (!signal.aborted) {
       try {
@@ -235,6 +271,7 @@ class Reflector<T extends ViewObject> {
   }
 
   #apply(event: Exclude<WatchEvent, { kind: 'bookmark' }>): void {
+    this.#touched?.set(keyOf(event.object), event.resourceVersion);
     if (event.kind === 'deleted') {
       this.#source.remove(keyOf(event.object), textField(event.object, 'metadata', 'uid'));
       return;
@@ -247,6 +284,7 @@ class Reflector<T extends ViewObject> {
   async #replace(objects: ReadonlyMap<ObjectKey, T>, place: string, startedAtMs: number, by: string): Promise<void> {
     const { clock, log, resource } = this.#options;
     this.#count('lists');
+    this.#lists++;
     const breather = new Breather(clock);
     // That there is no such resource was looked at long enough; of lists that lack much another must confirm it.
     for (const _ of this.#source.replace(objects, by === 'absence' ? undefined : clock.monotonicMs())) {
@@ -348,8 +386,8 @@ class Reflector<T extends ViewObject> {
     );
   }
 
-  #count(what: ReflectorCount): void {
-    this.#options.metrics?.count(what, this.#options.resource.path);
+  #count(what: ReflectorCount, many = 1): void {
+    this.#options.metrics?.count(what, this.#options.resource.path, many);
   }
 }
 

@@ -14,7 +14,7 @@ import type { Defaults } from '../domain/settings.ts';
 import { trimWorkload, type WorkloadKind, type WorkloadView } from '../domain/workload.ts';
 import type { Log } from '../log.ts';
 import type { ApiTransport } from './api-transport.ts';
-import { type ReflectorOptions, reflect } from './reflector.ts';
+import { type ReflectorMetrics, type ReflectorOptions, reflect } from './reflector.ts';
 import { collectionPath, excludeNamespaces, type Resource, resources } from './resources.ts';
 
 export type WatchClusterOptions = {
@@ -27,6 +27,9 @@ export type WatchClusterOptions = {
   readonly namespaces: readonly string[];
   readonly excludeNamespaces: readonly string[];
   readonly defaults: Defaults;
+  readonly relistIntervalMs: number;
+  /** Told with the plural of the resource. */
+  readonly metrics?: ReflectorMetrics;
   readonly signal: AbortSignal;
 };
 
@@ -35,13 +38,17 @@ export const watchCluster = (
   options: WatchClusterOptions,
 ): { readonly views: ClusterViews; readonly watching: Promise<void> } => {
   const watches: Promise<void>[] = [];
-  const { transport, clock, random, log, signal } = options;
+  const { transport, clock, random, log, relistIntervalMs, signal } = options;
   const views = clusterViews(options, (resource, trim, view) => {
     const sources = sourcesOf(resource, options);
+    const metrics: ReflectorMetrics = {
+      count: (what, _, many) => options.metrics?.count(what, resource.plural, many),
+    };
     if (sources.length === 0) knowNothing(view);
     for (const source of sources) {
+      const reflected = { resource: source, trim, view, metrics };
       const limits = resource.readIn === undefined ? {} : { limits: LEASE_LIMITS };
-      watches.push(reflect({ transport, clock, random, log, resource: source, trim, view, signal, ...limits }));
+      watches.push(reflect({ transport, clock, random, log, ...reflected, relistIntervalMs, signal, ...limits }));
     }
   });
   return { views, watching: Promise.all(watches).then(() => undefined) };

@@ -89,6 +89,11 @@ export class Metrics {
   );
   readonly #conflicts = this.#counter('rollcall_conflicts_total', 'Keys found to be held by somebody else', []);
 
+  readonly #drift = this.#counter(
+    'rollcall_watch_drift_total',
+    'Objects that a relist found otherwise than their watch had told',
+    ['resource'],
+  );
   readonly #audits = this.#counter('rollcall_audits_total', 'Comparisons of the registry with what it should be', []);
   #found: Findings | undefined;
 
@@ -256,6 +261,10 @@ export class Metrics {
   audited(found: Findings): void {
     this.#audits.inc();
     this.#found = found;
+  }
+
+  drifted(resource: string, objects: number): void {
+    this.#drift.inc({ resource }, objects);
   }
 
   conflict(): void {

@@ -63,6 +63,7 @@ async function watchPods(user = 'admin') {
           counts[what] = (counts[what] ?? 0) + 1;
         },
       },
+      relistIntervalMs: 600_000,
       signal: stop.signal,
     }),
   );

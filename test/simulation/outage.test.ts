@@ -4,7 +4,7 @@ import { afterEach, expect, test } from 'vitest';
 import { asList, asObject } from '../../src/domain/raw.ts';
 import { LOCK } from './support/lead-judge.ts';
 import { seeded } from './support/seeded.ts';
-import { PLAIN, type Truth, World } from './support/world.ts';
+import { PLAIN, RELIST_INTERVAL_MS, type Truth, World } from './support/world.ts';
 
 const KEYS = '$KV.service-registry.service-instances.>';
 
@@ -191,4 +191,21 @@ test('a leader that yields to one that then cannot lead is back in time, and tri
   await world.clock.advance(100_000);
   expect(lapsesSince(cutAtMs)).toEqual([]);
   expect(leader.operator.writer.leading).toBe(true);
+});
+
+test('a death that no watch told is a ghost until the next relist, and no longer', async () => {
+  const pods = await aWorld(11, 2);
+  const [dead, other] = pods;
+  if (dead === undefined || other === undefined) throw new Error('no pods');
+  for (const { api } of world.replicas) api.faults.lineFate = () => 'drop';
+  world.deletePod(dead);
+  for (const { api } of world.replicas) api.faults.lineFate = () => 'pass';
+  // A later event, after which the stream looks healthy.
+  world.setReady(other, false);
+  const diedAtMs = world.clock.monotonicMs();
+  await world.clock.advance(60_000);
+  expect(ownerOf(dead)).toBeDefined();
+  const goneMs = await world.clock.until(() => ownerOf(dead) === undefined, 2 * RELIST_INTERVAL_MS);
+  expect(goneMs - diedAtMs).toBeLessThanOrEqual(1.25 * RELIST_INTERVAL_MS + 30_000 + 10_000);
+  expect(standing()).toHaveLength(pods.length - 2);
 });

@@ -31,6 +31,9 @@ const NODES = 5;
 /** A node that has said nothing for so long counts as lost: 23 s, and what looking takes. */
 const SILENCE_MS = 25_000;
 
+/** Rarely: what the walks break must come right without it. */
+export const RELIST_INTERVAL_MS = 600_000;
+
 /** How long the registry is away before readiness gates are opened all the same. */
 export const GATE_TIMEOUT_MS = 40_000;
 const GATE = 'rollcall.dev/registered';
@@ -172,6 +175,7 @@ export class World {
       namespaces: [],
       excludeNamespaces: ['kube-system'],
       defaults: someDefaults,
+      relistIntervalMs: RELIST_INTERVAL_MS,
       signal: stop.signal,
     });
     const events = new EventRecorder({ transport: api, clock, random, log, reportingInstance: name });

@@ -34,6 +34,7 @@ const withPods = async (count: number) => {
     resource: { path: collectionPath(resources.Pod) },
     trim,
     view,
+    relistIntervalMs: 600_000,
     signal: stop.signal,
   });
   await clock.until(() => view.size === count, 5_000);

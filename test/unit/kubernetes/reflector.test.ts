@@ -37,7 +37,13 @@ type Setup = {
 
 /** One reflector of pods on a running clock. */
 function start(
-  given: { before?: (setup: Setup) => void; namespaces?: string[]; exclude?: string[]; random?: () => number } = {},
+  given: {
+    before?: (setup: Setup) => void;
+    namespaces?: string[];
+    exclude?: string[];
+    random?: () => number;
+    relistIntervalMs?: number;
+  } = {},
 ): Setup {
   const clock = new FakeClock();
   const api = new FakeApi(clock);
@@ -67,7 +73,8 @@ function start(
       },
       trim,
       view,
-      metrics: { count: (what) => counts.set(what, (counts.get(what) ?? 0) + 1) },
+      metrics: { count: (what, _, many) => counts.set(what, (counts.get(what) ?? 0) + many) },
+      relistIntervalMs: given.relistIntervalMs ?? 600_000,
       signal: stop.signal,
     }),
   );

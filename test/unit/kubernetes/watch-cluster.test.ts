@@ -30,6 +30,7 @@ const watched = async (namespaces: readonly string[], excludeNamespaces: readonl
     namespaces,
     excludeNamespaces,
     defaults: someDefaults,
+    relistIntervalMs: 600_000,
     signal: stop.signal,
   });
   stops.push(async () => {

@@ -20,6 +20,7 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
     queues: () => ({ pod: { depth: 2, workingSeconds: [1, 3] }, owned: { depth: 0, workingSeconds: [] } }),
   });
   metrics.lapsed(5);
+  metrics.drifted('pods', 2);
   metrics.audited({ compared: 9, ghosts: 1, missing: 0, drifted: 2, foreign: 3 });
   expect((await metrics.scrape()).text).not.toMatch(/^rollcall_bucket/m);
   room = { bytes: 80, maxBytes: 100 };
@@ -34,6 +35,7 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
       'workqueue_longest_running_processor_seconds{name="owned"} 0',
       'rollcall_oldest_refresh_age_seconds 4.5',
       'rollcall_lapses_total 5',
+      'rollcall_watch_drift_total{resource="pods"} 2',
       'rollcall_refresh_stretch 1.21',
       'rollcall_clock_offset_seconds -2.5',
       'rollcall_bucket_bytes 80',
