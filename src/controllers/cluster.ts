@@ -1,5 +1,5 @@
-// What the reconcilers ask of Kubernetes beside what they read: a few writes and one question. The port, types only;
-// `kubernetes/` implements it for an API server.
+// What the reconcilers ask of Kubernetes beside what they read: a few writes and one question. The port; `kubernetes/`
+// implements it for an API server.
 
 import type { EventReason } from '../domain/event-reasons.ts';
 import type { ServiceRegistrationManifest } from '../domain/owned-registration.ts';
@@ -54,6 +54,13 @@ export type Cluster = {
   applyLease(lease: LeaseShown, signal: AbortSignal): Promise<WriteOutcome>;
   /** Whether our own credentials have a right; `namespace` absent: in all of them. */
   canI(right: Right, signal: AbortSignal): Promise<boolean>;
+};
+
+/** For how long whoever refused wants to hear nothing of this; undefined when he did not say. */
+export const retryAfterMsOf = (error: unknown): number | undefined => {
+  if (!(error instanceof Error) || !('retryAfterMs' in error)) return undefined;
+  const { retryAfterMs } = error;
+  return typeof retryAfterMs === 'number' ? retryAfterMs : undefined;
 };
 
 export type LeaseShown = {

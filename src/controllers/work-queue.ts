@@ -1,13 +1,17 @@
 // A queue of keys to reconcile, with the meaning of client-go's: a key waits at most once, is never worked on twice at
-// the same time, and comes again if it was added while it was worked on; failures come back with growing delays.
+// the same time, and comes again if it was added while it was worked on; failures come back with growing delays, and not
+// before the one who refused wants it, whatever happens meanwhile.
 // It carries keys, never objects: whoever works reads the latest state. Unlike client-go's it is fair: namespaces take
 // turns, so that one with thousands of keys waiting delays no other by more than one key of its own.
 
 import type { Clock, Random } from '../clock.ts';
 import { Wakeup } from '../wakeup.ts';
+import { retryAfterMsOf } from './cluster.ts';
 
 const BACKOFF_FLOOR_MS = 50;
 const BACKOFF_CEILING_MS = 30_000;
+/** Many keys are told the same time to wait: they do not come back together. */
+const SCATTER_MS = 1_000;
 /** Synchronous work goes on for this long before pending I/O gets its turn. */
 const SLICE_MS = 6;
 
@@ -43,6 +47,8 @@ export class WorkQueue<K extends string> {
   readonly #delayed = new Map<K, number>();
   #earliestMs = Number.POSITIVE_INFINITY;
   readonly #failures = new Map<K, number>();
+  /** Keys that somebody asked not to come back with before this monotonic ms. */
+  readonly #notBeforeMs = new Map<K, number>();
 
   constructor(clock: Clock, random: Random, observer: QueueObserver, namespaceOf: (key: K) => string) {
     this.#clock = clock;
@@ -70,6 +76,8 @@ export class WorkQueue<K extends string> {
       this.#again.add(key);
       return;
     }
+    const early = (this.#notBeforeMs.get(key) ?? 0) - this.#clock.monotonicMs();
+    if (early > 0) return this.addAfter(key, early);
     const namespace = this.#namespaceOf(key);
     const line = this.#waiting.get(namespace) ?? newLine<K>();
     if (line.keys.has(key)) return;
@@ -131,22 +139,26 @@ export class WorkQueue<K extends string> {
       const pending = reconcile(key, signal);
       if (pending !== undefined) await pending;
       this.#failures.delete(key);
+      this.#notBeforeMs.delete(key);
     } catch (error) {
       outcome = 'error';
       if (!signal.aborted) onError(key, error);
-      this.#retryLater(key);
+      this.#retryLater(key, retryAfterMsOf(error));
     }
     this.#working.delete(key);
     this.#observer.worked(outcome, startedMs - sinceMs, this.#clock.monotonicMs() - startedMs);
     if (this.#again.delete(key)) this.add(key);
   }
 
-  #retryLater(key: K): void {
+  #retryLater(key: K, wantedMs: number | undefined): void {
     const failures = this.#failures.get(key) ?? 0;
     this.#failures.set(key, failures + 1);
     const delayMs = Math.min(BACKOFF_FLOOR_MS * 2 ** failures, BACKOFF_CEILING_MS);
+    const jitteredMs = delayMs * (0.5 + this.#random() / 2);
     this.#observer.retried();
-    this.addAfter(key, delayMs * (0.5 + this.#random() / 2));
+    if (wantedMs === undefined) this.#notBeforeMs.delete(key);
+    else this.#notBeforeMs.set(key, this.#clock.monotonicMs() + wantedMs);
+    this.addAfter(key, wantedMs === undefined ? jitteredMs : wantedMs + Math.min(jitteredMs, SCATTER_MS));
   }
 
   /** Moves what is due from later to now; returns how long the rest can wait. */

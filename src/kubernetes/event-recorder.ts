@@ -111,7 +111,8 @@ export class EventRecorder implements EventSink {
           if (signal.aborted) return;
           onDropped?.('refused');
           log.debug({ reason: series.notice.reason, error: error.message }, 'an event was not recorded');
-          return;
+          // Not this one, but the server wants to hear of none.
+          return clock.sleep(error.retryAfterMs ?? 0, signal);
         }
         const waitMs = Math.min(RETRY_CAP_MS, RETRY_MS * 2 ** (attempt - 1)) * random();
         await clock.sleep(Math.max(waitMs, error.retryAfterMs ?? 0), signal);

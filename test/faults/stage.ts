@@ -68,7 +68,7 @@ export class Stage {
   /** Absent where everybody may do everything. */
   readonly users: NatsUsers | undefined;
   readonly replicas: readonly Replica[];
-  /** Between the proxies of all replicas and the API server. */
+  /** Between the proxies of all replicas and the API server, with a door for each. */
   readonly gate: ApiGate;
   readonly observer: Observer;
   readonly health: OperatorHealth;
@@ -120,7 +120,7 @@ export class Stage {
     if (first !== undefined) await users?.begin(first, BUCKET);
     await grantRights(cluster);
     await makeNodes(cluster, needs);
-    const gate = await startApiGate({ url: cluster.url, certDir: join(dir, 'certs') });
+    const gate = await startApiGate({ url: cluster.url, certDir: join(dir, 'certs'), doors: REPLICAS });
     owned.defer(() => gate.close());
     say('operators');
     const replicas: Replica[] = [];
@@ -208,7 +208,7 @@ const startReplica = async (
     owned.defer(() => started.close());
     return started;
   };
-  const api = await proxy(gate.port);
+  const api = await proxy(gate.ports[number] ?? 0);
   const [server] = servers;
   const nats = servers.length === 1 && server !== undefined ? await proxy(server.port) : undefined;
   const kubeconfig = await writeKubeconfig({

@@ -112,6 +112,27 @@ test('failures come back with growing delays, and a success forgets them', async
   await end();
 });
 
+test('a key that was refused for a time does not come back before, whatever is added, and then is free again (F10)', async () => {
+  const times: number[] = [];
+  let refusals = 2;
+  const { clock, queue, end } = start(() => {
+    times.push(clock.monotonicMs());
+    refusals -= 1;
+    if (refusals >= 0) throw Object.assign(new Error('429'), { retryAfterMs: 5_000 });
+  });
+  queue.add('a');
+  for (let i = 0; i < 120; i += 1) {
+    await clock.advance(100);
+    queue.add('a');
+  }
+  const gaps = times.slice(1).map((time, index) => time - (times[index] ?? 0));
+  expect(Math.min(...gaps.slice(0, 2))).toBeGreaterThanOrEqual(5_000);
+  expect(Math.max(...gaps.slice(0, 2))).toBeLessThanOrEqual(6_000);
+  expect(gaps.slice(2).every((gap) => gap <= 100)).toBe(true);
+  expect(gaps.length).toBeGreaterThan(10);
+  await end();
+});
+
 test('a key for later comes at its time, the earliest of several', async () => {
   const times: number[] = [];
   const { clock, queue, end } = start(() => void times.push(clock.monotonicMs()));

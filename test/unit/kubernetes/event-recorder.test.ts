@@ -186,6 +186,17 @@ describe('failures', () => {
     expect(dropped).toEqual(['refused', 'refused']);
   });
 
+  test('the event after one that was given up waits as long as the server wants', async () => {
+    const { clock, api, connection, recorder } = start();
+    connection.faults.answer(429, { retryAfterSeconds: 7 });
+    recorder.emit(notice('a'));
+    recorder.emit(notice('b'));
+    await clock.advance(27_900);
+    expect(api.requests.get('POST events')).toBe(4);
+    await clock.advance(1_000);
+    expect(api.requests.get('POST events')).toBe(5);
+  });
+
   test('a refusal is not repeated', async () => {
     const { clock, api, connection, recorder, dropped } = start();
     connection.faults.deny('create events');
