@@ -48,6 +48,7 @@ export class FreshnessProbe {
   readonly #selectors: Query;
   readonly #excluded: ReadonlySet<string>;
   #bookmarksSeen = false;
+  #notBeforeMs = Number.NEGATIVE_INFINITY;
   /** Where the caller's stream stood when silence was first taken for proof, and when that was. */
   #trusted: { readonly place: string; readonly sinceMs: number } | undefined;
 
@@ -58,6 +59,11 @@ export class FreshnessProbe {
     const excluded = excludedNamespaces(options.selectors);
     this.#selectors = excluded === undefined ? options.selectors : {};
     this.#excluded = excluded ?? new Set();
+  }
+
+  /** The server asked not to be asked again before this monotonic ms, whichever stream it is about. */
+  get notBeforeMs(): number {
+    return this.#notBeforeMs;
   }
 
   /** `standsAt` is asked whenever the place of the caller's stream matters, as the stream may move meanwhile. */
@@ -71,6 +77,7 @@ export class FreshnessProbe {
       const error = ApiError.fromFailure('freshness probe', cause);
       // The stream stands where the server's memory no longer reaches: whatever it missed, it will never bring.
       if (error.kind === 'gone') return { kind: 'silent' };
+      if (error.retryAfterMs !== undefined) this.#notBeforeMs = this.#clock.monotonicMs() + error.retryAfterMs;
       return { kind: 'unanswered', error };
     }
   }

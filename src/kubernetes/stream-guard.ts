@@ -77,7 +77,11 @@ export async function guardStream(options: GuardOptions): Promise<void> {
     if (stream.live && quietForMs >= quietMs) return giveUp('quiet');
     if (now - (source.unconfirmedSinceMs ?? now) >= CONFIRM_AFTER_MS) return giveUp('unconfirmed');
     if (!stream.live && quietForMs >= silentMs) return giveUp('silent');
-    const proofDueInMs = Math.max(proofIntervalMs - (now - source.lastProofAtMs), SETTLE_MS - quietForMs);
+    const proofDueInMs = Math.max(
+      proofIntervalMs - (now - source.lastProofAtMs),
+      SETTLE_MS - quietForMs,
+      options.probe.notBeforeMs - now,
+    );
     if (!stream.live || proofDueInMs > 0) {
       silentSinceMs = undefined;
       const dueInMs = stream.live ? proofDueInMs : Math.min(proofIntervalMs, silentMs - quietForMs);
@@ -116,7 +120,6 @@ async function judge(options: GuardOptions): Promise<Freshness['kind']> {
     case 'unanswered':
       if (signal.aborted) return 'unanswered';
       log.debug({ path, error: freshness.error.message }, 'no proof of freshness');
-      await clock.sleep(freshness.error.retryAfterMs ?? 0, signal);
       return 'unanswered';
     default:
       return freshness satisfies never;

@@ -433,6 +433,26 @@ describe('interruptions', () => {
   });
 });
 
+test('a question for freshness that was refused for a time is not put again by the next stream either (F10)', async () => {
+  const setup = start();
+  busyCluster(setup);
+  await setup.clock.advance(8_000);
+  const asked: number[] = [];
+  const request = setup.connection.request.bind(setup.connection);
+  setup.connection.request = async (one) => {
+    if (one.query?.['limit'] !== 1) return request(one);
+    asked.push(setup.clock.monotonicMs());
+    return { status: 429, headers: { 'retry-after': '7' }, body: {}, bodyBytes: 2 };
+  };
+  for (let i = 0; i < 30; i++) {
+    await setup.clock.advance(1_000);
+    setup.connection.faults.endWatches();
+  }
+  const gaps = asked.slice(1).map((at, index) => at - (asked[index] ?? 0));
+  expect(gaps.length).toBeGreaterThan(2);
+  expect(Math.min(...gaps)).toBeGreaterThanOrEqual(7_000);
+});
+
 describe('refusals', () => {
   test('a missing right is said loudly, and granted later it works', async () => {
     const setup = start({ before: ({ connection }) => connection.faults.deny('watch pods') });
