@@ -15,7 +15,8 @@
 //
 // API servers before 1.34 may send no bookmark here, as a limited read does not move their watch cache. So until the
 // server has shown once that it does send one, silence to the end of the short watch counts as proof as well, but not for
-// long: a server that has lost its own watch is as silent.
+// long: a server that has lost its own watch is as silent. A kind that is never quiet is never asked about, so it is told
+// by the others (`ServerTraits`) what the server does.
 
 import type { Clock } from '../clock.ts';
 import { ApiError, type ApiTransport, type Query, successful, textField } from './api-transport.ts';
@@ -35,6 +36,12 @@ export type Freshness =
   /** The server does not answer, or refuses. */
   | { readonly kind: 'unanswered'; readonly error: ApiError };
 
+/** What the watches of one API server learned of it, for all of them. */
+export type ServerTraits = {
+  /** A short watch is told by a bookmark how far the server has come, though nothing happened to what it watches. */
+  sendsBookmarks: boolean;
+};
+
 /** The bookmark comes 2 s before the timeout, on a tick of one second. */
 const PROBE_TIMEOUT_SECONDS = 3;
 const PROBE_PATIENCE_MS = 5_000;
@@ -47,18 +54,31 @@ export class FreshnessProbe {
   readonly #path: string;
   readonly #selectors: Query;
   readonly #excluded: ReadonlySet<string>;
+  readonly #traits: ServerTraits;
+  /** All events that move the server's watch cache of this kind come to the short watch. */
+  readonly #seesAll: boolean;
   #bookmarksSeen = false;
   #notBeforeMs = Number.NEGATIVE_INFINITY;
   /** Where the caller's stream stood when silence was first taken for proof, and when that was. */
   #trusted: { readonly place: string; readonly sinceMs: number } | undefined;
 
-  constructor(options: { transport: ApiTransport; clock: Clock; path: string; selectors: Query }) {
+  constructor(options: {
+    readonly transport: ApiTransport;
+    readonly clock: Clock;
+    readonly path: string;
+    readonly selectors: Query;
+    /** The path is that of one namespace. */
+    readonly isNamespaced: boolean;
+    readonly traits: ServerTraits;
+  }) {
     this.#transport = options.transport;
     this.#clock = options.clock;
     this.#path = options.path;
     const excluded = excludedNamespaces(options.selectors);
     this.#selectors = excluded === undefined ? options.selectors : {};
     this.#excluded = excluded ?? new Set();
+    this.#traits = options.traits;
+    this.#seesAll = !options.isNamespaced && Object.keys(this.#selectors).length === 0;
   }
 
   /** The server asked not to be asked again before this monotonic ms, whichever stream it is about. */
@@ -116,15 +136,18 @@ export class FreshnessProbe {
       const openedAtMs = this.#clock.monotonicMs();
       // Read to the end even when the answer is known: a stream that is cut costs its connection.
       let answer: Freshness | undefined;
+      let isQuiet = true;
       for await (const event of decodeWatch(stream.body, this.#clock)) {
         if (answer !== undefined) continue;
         const { resourceVersion } = event;
-        if (event.kind === 'bookmark') this.#bookmarksSeen ||= reaches(resourceVersion, current);
-        else if (!this.#excluded.has(textField(event.object, 'metadata', 'namespace') ?? '')) {
+        const isCurrent = reaches(resourceVersion, current);
+        if (event.kind === 'bookmark') {
+          if (isCurrent) this.#learn(isQuiet);
+        } else if (!this.#excluded.has(textField(event.object, 'metadata', 'namespace') ?? '')) {
           answer = { kind: 'behind', resourceVersion };
           continue;
-        }
-        if (reaches(resourceVersion, current)) answer = { kind: 'proven', asOfMs, resourceVersion };
+        } else isQuiet = false;
+        if (isCurrent) answer = { kind: 'proven', asOfMs, resourceVersion };
       }
       return answer ?? this.#judgeSilence(asOfMs, from, this.#clock.monotonicMs() - openedAtMs);
     } finally {
@@ -133,9 +156,15 @@ export class FreshnessProbe {
     }
   }
 
+  /** A bookmark said how far the server is; `isQuiet`: and no event had moved its cache, so the consistent read has. */
+  #learn(isQuiet: boolean): void {
+    this.#bookmarksSeen = true;
+    if (isQuiet && this.#seesAll) this.#traits.sendsBookmarks = true;
+  }
+
   #judgeSilence(asOfMs: number, from: string, livedMs: number): Freshness {
     const livedToItsEnd = livedMs >= (PROBE_TIMEOUT_SECONDS - 0.5) * 1_000 && livedMs < PROBE_PATIENCE_MS;
-    if (!livedToItsEnd || this.#bookmarksSeen) return { kind: 'silent' };
+    if (!livedToItsEnd || this.#bookmarksSeen || this.#traits.sendsBookmarks) return { kind: 'silent' };
     if (this.#trusted?.place !== from) this.#trusted = { place: from, sinceMs: asOfMs };
     const trusts = asOfMs - this.#trusted.sinceMs < SILENCE_TRUSTED_MS;
     return trusts ? { kind: 'proven', asOfMs, resourceVersion: from } : { kind: 'doubtful' };

@@ -20,7 +20,7 @@ import { ApiError, type ApiTransport, type Query, textField } from './api-transp
 import { Backoff } from './backoff.ts';
 import { Absence, judgeFailure } from './failure-policy.ts';
 import { listInPages } from './first-list.ts';
-import { FreshnessProbe } from './freshness.ts';
+import { FreshnessProbe, type ServerTraits } from './freshness.ts';
 import { LinkedAbort } from './linked-abort.ts';
 import { keepRelisting, type Touched } from './relist.ts';
 import { compareResourceVersions, reaches } from './resource-version.ts';
@@ -72,6 +72,8 @@ export type ReflectorOptions<T extends ViewObject> = {
   readonly limits?: Partial<StreamLimits>;
   /** How often a list checks what the stream told, give or take a quarter. */
   readonly relistIntervalMs: number;
+  /** Shared by all reflectors of one API server. */
+  readonly traits?: ServerTraits;
   readonly signal: AbortSignal;
 };
 
@@ -119,7 +121,14 @@ class Reflector<T extends ViewObject> {
       log: options.log,
       path: resource.path,
       limits: { ...STREAM_LIMITS, ...(resource.namespace === undefined ? {} : NAMESPACED_LIMITS), ...options.limits },
-      probe: new FreshnessProbe({ transport, clock, path: resource.path, selectors: this.#selectors }),
+      probe: new FreshnessProbe({
+        transport,
+        clock,
+        path: resource.path,
+        selectors: this.#selectors,
+        isNamespaced: resource.namespace !== undefined,
+        traits: options.traits ?? { sendsBookmarks: false },
+      }),
       source: this.#source,
       place: () => this.#place,
       proven: (atMs, place) => {

@@ -14,6 +14,7 @@ import type { Defaults } from '../domain/settings.ts';
 import { trimWorkload, type WorkloadKind, type WorkloadView } from '../domain/workload.ts';
 import type { Log } from '../log.ts';
 import type { ApiTransport } from './api-transport.ts';
+import type { ServerTraits } from './freshness.ts';
 import { type ReflectorMetrics, type ReflectorOptions, reflect } from './reflector.ts';
 import { collectionPath, excludeNamespaces, type Resource, resources } from './resources.ts';
 
@@ -38,6 +39,7 @@ export const watchCluster = (
   options: WatchClusterOptions,
 ): { readonly views: ClusterViews; readonly watching: Promise<void> } => {
   const watches: Promise<void>[] = [];
+  const traits: ServerTraits = { sendsBookmarks: false };
   const { transport, clock, random, log, relistIntervalMs, signal } = options;
   const views = clusterViews(options, (resource, trim, view) => {
     const sources = sourcesOf(resource, options);
@@ -46,7 +48,7 @@ export const watchCluster = (
     };
     if (sources.length === 0) knowNothing(view);
     for (const source of sources) {
-      const reflected = { resource: source, trim, view, metrics };
+      const reflected = { resource: source, trim, view, metrics, traits };
       const limits = resource.readIn === undefined ? {} : { limits: LEASE_LIMITS };
       watches.push(reflect({ transport, clock, random, log, ...reflected, relistIntervalMs, signal, ...limits }));
     }

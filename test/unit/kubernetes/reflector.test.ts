@@ -43,6 +43,8 @@ function start(
     exclude?: string[];
     random?: () => number;
     relistIntervalMs?: number;
+    /** Deployments are watched as well, over the same connection. */
+    besides?: boolean;
   } = {},
 ): Setup {
   const clock = new FakeClock();
@@ -60,6 +62,7 @@ function start(
   given.before?.(setup);
   const stop = new AbortController();
   const fieldSelector = excludeNamespaces(given.exclude ?? []);
+  const traits = { sendsBookmarks: false };
   const runs = (given.namespaces ?? [undefined]).map((namespace) =>
     reflect({
       transport: connection,
@@ -75,9 +78,18 @@ function start(
       view,
       metrics: { count: (what, _, many) => counts.set(what, (counts.get(what) ?? 0) + many) },
       relistIntervalMs: given.relistIntervalMs ?? 600_000,
+      traits,
       signal: stop.signal,
     }),
   );
+  if (given.besides === true) {
+    const quiet = () => {};
+    const log = { debug: quiet, info: quiet, warn: quiet, error: quiet };
+    const resource = { path: collectionPath(resources.Deployment) };
+    const random = () => 0.5;
+    const others = { trim, view: new View<Slim>(), relistIntervalMs: 600_000, traits, signal: stop.signal };
+    runs.push(reflect({ transport: connection, clock, random, log, resource, ...others }));
+  }
   stops.push(async () => {
     stop.abort();
     const ended = Promise.all(runs);
@@ -573,6 +585,22 @@ describe('freshness', () => {
     setup.connection.faults.pass();
     await setup.clock.advance(30_000);
     expect(await greatestAgeMs(setup, 60_000)).toBeLessThan(10_000);
+  });
+
+  test('pods that were never quiet before fall silent: what the server does was learned from others (F11)', async () => {
+    const setup = start({ besides: true });
+    busyCluster(setup);
+    for (let i = 0; i < 120; i++) {
+      setup.api.put('Pod', pod('busy', { status: { ready: i % 2 === 0 } }));
+      if (i === 0) setup.api.put('Pod', pod('dies'));
+      await setup.clock.advance(250);
+    }
+    setup.connection.faults.silenceWatches('pods');
+    setup.api.delete('Pod', 'default', 'dies');
+    await setup.clock.advance(16_000);
+    expect(ageMs(setup)).toBeGreaterThan(15_000);
+    await setup.clock.advance(10_000);
+    expect(setup.view.get(objectKey('default', 'dies'))).toBeUndefined();
   });
 
   test('one watch falls silent, a new one would not: it is replaced as soon as there is something to miss', async () => {
