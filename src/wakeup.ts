@@ -2,6 +2,9 @@
 
 import type { Clock } from './clock.ts';
 
+/** A reason at hand: without one, each abort makes an error that nobody looks at. */
+const RUNG = 'rung';
+
 export class Wakeup {
   readonly #clock: Clock;
   #rung = false;
@@ -13,14 +16,14 @@ export class Wakeup {
 
   ring(): void {
     this.#rung = true;
-    for (const alarm of this.#alarms) alarm.abort();
+    for (const alarm of this.#alarms) alarm.abort(RUNG);
   }
 
   /** Resolves when the bell rings (or rang since the last wait), after `ms`, or when `signal` aborts. */
   async wait(ms: number, signal: AbortSignal): Promise<void> {
     if (!this.#rung && ms > 0 && !signal.aborted) {
       const alarm = new AbortController();
-      const abort = () => alarm.abort();
+      const abort = () => alarm.abort(RUNG);
       signal.addEventListener('abort', abort, { once: true });
       this.#alarms.add(alarm);
       await this.#clock.sleep(ms, alarm.signal);

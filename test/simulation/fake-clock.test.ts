@@ -51,6 +51,21 @@ describe('FakeClock', () => {
     expect(clock.pendingTimers()).toBe(0);
   });
 
+  test('of several signals the first one ends the sleep, and the others wake nobody afterwards', async () => {
+    const clock = new FakeClock();
+    const [first, second] = [new AbortController(), new AbortController()];
+    let wakes = 0;
+    const sleeping = clock.sleep(1_000, first.signal, second.signal).then(() => wakes++);
+    second.abort();
+    await sleeping;
+    first.abort();
+    await clock.advance(2_000);
+    expect(wakes).toBe(1);
+    await clock.sleep(1_000, new AbortController().signal, second.signal);
+    expect(clock.monotonicMs()).toBe(1_002_000);
+    expect(clock.pendingTimers()).toBe(0);
+  });
+
   test('forked clocks share the time line and differ in wall time; a jump moves one of them', async () => {
     const one = new FakeClock({ wallMs: 5_000 });
     const two = one.fork(250);

@@ -20,7 +20,7 @@ export type Route = {
 };
 
 export function parsePath(path: string): Route | undefined {
-  const parts = path.split('/').slice(1).map(decodeURIComponent);
+  const parts = (path.includes('%') ? path.split('/').map(decodeURIComponent) : path.split('/')).slice(1);
   const group = parts[0] === 'api' ? '' : parts[1];
   const rest = parts.slice(parts[0] === 'api' ? 2 : 3);
   const inNamespace = rest[0] === 'namespaces' && rest.length >= 3;

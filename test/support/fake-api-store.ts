@@ -1,7 +1,6 @@
 // The memory of the fake API server: objects, one counter of versions for all of them, and per kind the log of what
 // happened, as far back as the last compaction. No HTTP, no time but creation timestamps.
 
-import { isDeepStrictEqual } from 'node:util';
 import type { Clock } from '../../src/clock.ts';
 import { apiVersionOf, type Resource, resources } from '../../src/kubernetes/resources.ts';
 
@@ -95,7 +94,7 @@ export class FakeStore {
       return this.put(resource, given);
     }
     const generation = stored?.metadata['generation'];
-    const sameSpec = stored !== undefined && isDeepStrictEqual(stored['spec'], given['spec']);
+    const sameSpec = stored !== undefined && isSame(stored['spec'], given['spec']);
     const metadata = {
       ...given.metadata,
       ...(resource.namespaced ? { namespace } : {}),
@@ -106,7 +105,7 @@ export class FakeStore {
       resourceVersion: stored?.metadata.resourceVersion ?? '',
     };
     const next = { apiVersion: apiVersionOf(resource), kind: resource.kind, ...given, metadata };
-    if (stored !== undefined && isDeepStrictEqual(stored, structuredClone(next))) return stored;
+    if (stored !== undefined && isSame(stored, next)) return stored;
     return this.#write(resource, stored === undefined ? 'ADDED' : 'MODIFIED', next, stored);
   }
 
@@ -123,7 +122,7 @@ export class FakeStore {
     const base = stored === undefined ? { metadata: manifest.metadata } : withoutOwn(stored, before ?? {}, manifest);
     const merged = merge(base, manifest, false);
     const object = this.put(resource, { ...merged, metadata: { ...manifest.metadata, ...jsonOf(merged['metadata']) } });
-    this.#applied.set(object.metadata.uid, structuredClone(manifest));
+    this.#applied.set(object.metadata.uid, frozenCopy(manifest));
     return { object, created: stored === undefined };
   }
 
@@ -150,8 +149,8 @@ export class FakeStore {
   #write(resource: Resource, type: Change['type'], next: Given, before: ApiObject | undefined): ApiObject {
     const collection = this.collection(resource);
     this.version++;
-    const metadata = { ...structuredClone(next.metadata), resourceVersion: String(this.version) };
-    const object = freeze({ ...structuredClone(next), metadata }) as ApiObject;
+    const metadata = { ...next.metadata, resourceVersion: String(this.version) };
+    const object = frozenCopy({ ...next, metadata }) as ApiObject;
     const key = `${object.metadata.namespace ?? ''}/${object.metadata.name}`;
     if (type === 'DELETED') collection.objects.delete(key);
     else collection.objects.set(key, object);
@@ -198,7 +197,23 @@ const idOf = (group: string, plural: string): string => `${group}/${plural}`;
 
 const rfc3339 = (wallMs: number): string => new Date(wallMs).toISOString().replace(/\.[0-9]+Z$/, 'Z');
 
-function freeze<T>(value: T): T {
-  if (typeof value === 'object' && value !== null) Object.values(value).forEach(freeze);
-  return Object.freeze(value);
+/** Of data as JSON has it. */
+function frozenCopy<T>(value: T): T;
+function frozenCopy(value: unknown): unknown {
+  if (typeof value !== 'object' || value === null) return value;
+  if (Array.isArray(value)) return Object.freeze(value.map((entry: unknown) => frozenCopy(entry)));
+  // Not by assignment: a field may be called `__proto__`.
+  return Object.freeze(Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, frozenCopy(entry)])));
+}
+
+/** Of data as JSON has it: a field that is undefined is none that is missing. */
+function isSame(a: unknown, b: unknown): boolean {
+  if (Object.is(a, b)) return true;
+  if (Array.isArray(a))
+    return Array.isArray(b) && a.length === b.length && a.every((entry, index) => isSame(entry, b[index]));
+  if (!isMap(a) || !isMap(b)) return false;
+  const names = Object.keys(a);
+  return (
+    names.length === Object.keys(b).length && names.every((name) => Object.hasOwn(b, name) && isSame(a[name], b[name]))
+  );
 }

@@ -31,6 +31,8 @@ const LATE_MAX_MS = 30_000;
 /** One way, at random up to this. */
 const LATENCY_MAX_MS = 4;
 const FOLLOW_LATENCY_MS = 2;
+/** A reason at hand: without one, each abort makes an error. */
+const ANSWERED = 'answered';
 
 export class FakeRegistry implements Registry {
   readonly name: string;
@@ -114,7 +116,7 @@ export class FakeRegistry implements Registry {
     const stop = new AbortController();
     const silence = this.#silence(COMMIT_TIMEOUT_MS, signal, stop.signal);
     const outcome = await Promise.race([answer.promise, silence]);
-    stop.abort();
+    stop.abort(ANSWERED);
     return outcome;
   }
 
@@ -229,27 +231,15 @@ export class FakeRegistry implements Registry {
   }
 
   async #silence(timeoutMs: number, ...signals: readonly AbortSignal[]): Promise<CommitOutcome> {
-    await this.#sleep(timeoutMs, ...signals, this.#down.signal);
+    await this.#clock.sleep(timeoutMs, ...signals, this.#down.signal);
     return { kind: 'unknown', description: 'no answer in time' };
-  }
-
-  /** Not `AbortSignal.any`: on a signal that lives as long as the simulation it leaves 1 kB behind each time. */
-  async #sleep(ms: number, ...signals: readonly AbortSignal[]): Promise<void> {
-    const stop = new AbortController();
-    const abort = () => stop.abort();
-    for (const signal of signals) {
-      if (signal.aborted) abort();
-      signal.addEventListener('abort', abort, { once: true });
-    }
-    await this.#clock.sleep(ms, stop.signal);
-    for (const signal of signals) signal.removeEventListener('abort', abort);
   }
 
   async #roundTrip(signal: AbortSignal, faults?: 'ignore faults'): Promise<void> {
     if (signal.aborted) throw new RegistryError('transient', 'stopped');
     if (!this.#connected) throw new RegistryError('transient', 'not connected to NATS');
     const down = this.#down.signal;
-    await this.#sleep(this.#state === 'stalled' ? READ_TIMEOUT_MS : 2 * this.#latency(), signal, down);
+    await this.#clock.sleep(this.#state === 'stalled' ? READ_TIMEOUT_MS : 2 * this.#latency(), signal, down);
     if (signal.aborted || down.aborted || this.#state !== 'up')
       throw new RegistryError('transient', 'no answer in time');
     if (faults !== undefined) return;

@@ -48,7 +48,12 @@ const VERSION = /^(0|[1-9]\d*)\.(0|[1-9]\d*)\.(0|[1-9]\d*)$/;
 const TIME = /^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:\d\d)?$/;
 
 /** Why the reader would not show the instance; undefined when it would. */
-export const refusalOf = (reader: Reader, value: unknown): string | undefined => {
+export const refusalOf = (reader: Reader, value: unknown): string | undefined =>
+  refusalByRules(reader, value) ?? (isWellFormedThroughout(value) ? undefined : BROKEN_TEXT);
+
+const BROKEN_TEXT = 'half a surrogate pair';
+
+const refusalByRules = (reader: Reader, value: unknown): string | undefined => {
   const rules = RULES[reader];
   if (typeof value !== 'object' || value === null || Array.isArray(value)) return 'no object';
   const fields = new Map<string, unknown>();
@@ -72,7 +77,7 @@ export const refusalOf = (reader: Reader, value: unknown): string | undefined =>
   if (group !== null && typeof group !== 'string') return 'stickyActiveGroup is no text';
   const metadata = fields.has('metadata') ? fields.get('metadata') : {};
   if (typeof metadata !== 'object' || metadata === null || Array.isArray(metadata)) return 'metadata is no object';
-  return isWellFormedThroughout(value) ? undefined : 'half a surrogate pair';
+  return undefined;
 };
 
 /** Whether the reader would show the instance. */
@@ -81,8 +86,14 @@ export const isAcceptedBy = (reader: Reader, value: unknown): boolean => refusal
 /** What each reader that would not show this body dislikes about it; empty when all three would show it. */
 export const refusals = (body: string): readonly string[] => {
   const value = parseJson(body);
+  return value === undefined ? READERS.map((reader) => `${reader} refuses no JSON`) : refusalsOf(value);
+};
+
+/** The same of a body that was parsed. */
+export const refusalsOf = (value: unknown): readonly string[] => {
+  const broken = isWellFormedThroughout(value) ? undefined : BROKEN_TEXT;
   return READERS.flatMap((reader) => {
-    const why = value === undefined ? 'no JSON' : refusalOf(reader, value);
+    const why = refusalByRules(reader, value) ?? broken;
     return why === undefined ? [] : [`${reader} refuses ${why}`];
   });
 };

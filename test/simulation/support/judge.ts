@@ -2,7 +2,7 @@
 // knows nothing of how the operator works, and looks at every message exactly once.
 
 import { formsOf, type KeyForm, type ParsedKey, parseInstanceKey } from '../../../src/domain/names.ts';
-import { refusals } from '../../support/strict-readers.ts';
+import { refusalsOf } from '../../support/strict-readers.ts';
 
 import { judgeConverged } from './converged-judge.ts';
 import { GateJudge } from './gate-judge.ts';
@@ -183,9 +183,9 @@ export class Judge {
       return;
     }
     const body = Buffer.from(message.body).toString();
-    const [unread] = refusals(body);
-    if (unread !== undefined) throw new Error(`${message.subject}: ${unread}: ${body}`);
     const value = JSON.parse(body) as Value;
+    const [unread] = refusalsOf(value);
+    if (unread !== undefined) throw new Error(`${message.subject}: ${unread}: ${body}`);
     // I14
     const heartbeatMs = Date.parse(value.lastHeartbeat);
     const before = this.#heartbeats.get(message.subject);
@@ -335,17 +335,13 @@ export class Judge {
     return formsOf(this.#world.spec?.keyLayout ?? 'Dotted');
   }
 
-  #isUp(uid: string, form: KeyForm): boolean {
-    return [...this.#live.values()].some((live) => live.uid === uid && live.key.form === form && isUp(live.status));
-  }
-
   /** When every replica has seen the last change of the spec. */
   get #specSeenAtMs(): number {
     const changedAtMs = this.#world.specChangedAtMs;
-    const spells = this.blind.filter(
-      ({ fromMs, untilMs }) => changedAtMs > fromMs - READY_FOR_MS && changedAtMs < untilMs,
-    );
-    return Math.max(changedAtMs, ...spells.map(({ untilMs }) => untilMs));
+    let seenAtMs = changedAtMs;
+    for (const { fromMs, untilMs } of this.blind)
+      if (changedAtMs > fromMs - READY_FOR_MS && changedAtMs < untilMs) seenAtMs = Math.max(seenAtMs, untilMs);
+    return seenAtMs;
   }
 
   /** I1, I8: also where nothing lapses because nothing was ever written. */
@@ -360,19 +356,24 @@ export class Judge {
       this.#freedAtMs + intervalMs,
       this.#foreign.size > 0 || this.#takenTwice ? nowMs : 0,
     );
-    this.#presence.check((uid) => this.#forms.every((form) => this.#isUp(uid, form)), excusedUntilMs, isBlind);
+    const up = new Set<string>();
+    for (const { key, uid, status } of this.#live.values()) if (isUp(status)) up.add(`${key.form} ${uid}`);
+    const forms = this.#forms;
+    this.#presence.check((uid) => forms.every((form) => up.has(`${form} ${uid}`)), excusedUntilMs, isBlind);
   }
 
   #oneKeyPerPod(): void {
     const owners = new Set<string>();
+    const seenAtMs = this.#specSeenAtMs + FAREWELL_MS;
+    const forms = this.#forms;
     for (const [subject, { key, uid, status, atMs }] of this.#live) {
       if (!isUp(status)) continue;
       // A change of ids or of the layout leaves the old key behind, to lapse.
-      if (atMs < this.#specSeenAtMs + FAREWELL_MS) continue;
+      if (atMs < seenAtMs) continue;
       const owner = `${key.form} ${uid}`;
       if (owners.has(owner)) throw new Error(`I3: pod ${uid} has a second live key ${subject}`);
       owners.add(owner);
-      const kept = !this.#forms.includes(key.form) && atMs > this.disturbedUntilMs && this.#foreign.size === 0;
+      const kept = !forms.includes(key.form) && atMs > this.disturbedUntilMs && this.#foreign.size === 0;
       if (kept) throw new Error(`I3: ${subject} is not of the layout in force and is refreshed`);
     }
   }

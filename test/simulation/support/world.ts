@@ -366,9 +366,14 @@ export class World {
 
   /** Our condition of a pod, as it is stored; undefined before it was ever written. */
   gateOf(pod: Truth): Json | undefined {
+    const stored = this.storedPod(pod);
+    return stored === undefined ? undefined : conditionsOf(stored).find(({ type }) => type === GATE);
+  }
+
+  /** The pod as the API server shows it; undefined when another one has its name. */
+  storedPod(pod: Truth): Json | undefined {
     const stored = this.api.get('Pod', NAMESPACE, pod.name);
-    if (stored?.metadata.uid !== pod.uid) return undefined;
-    return conditionsOf(stored).find(({ type }) => type === GATE);
+    return stored?.metadata.uid === pod.uid ? stored : undefined;
   }
 
   /** The pod as its kubelet reports it, beside the condition that is ours. */
