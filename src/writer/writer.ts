@@ -434,6 +434,8 @@ export class Writer {
     this.#health.led();
     if (holder === this.#context.replicaId) return;
     this.#wasLast = false;
+    // Whoever was yielded to has led.
+    this.#yieldedAtMs = Number.NEGATIVE_INFINITY;
     this.#health.well();
   }
 }

@@ -79,6 +79,29 @@ const CASES: readonly Case[] = [
       ],
     },
   },
+  {
+    broke: 'I2, seed 999',
+    because: 'a blind leader would not yield a second time within 30 s to a replica that had led in between',
+    plan: {
+      seed: 999,
+      pods: 2,
+      graceSeconds: 0,
+      steps: [
+        ['events come twice', 1961229008, 1735],
+        ['a pod flaps', 2490817286, 2530],
+        ['old versions are compacted', 1525960480, 120],
+        ['a pod flaps', 1711377176, 1664],
+        ['the API holds a replica', 213780926, 2498],
+        ['the newest writes are lost', 353222561, 1928],
+        ['the registration is deleted and made again', 1029209658, 2090],
+        ['for ever: a replica is cut from the API', 1447607581, 2842],
+        ['events come twice', 1921426531, 197],
+        ['a replica hears of events late', 4055142631, 444],
+        ['the leader stands still', 1805669139, 1813],
+        ['the registry stalls for all', 3368028489, 60],
+      ],
+    },
+  },
 ];
 
 describe('a schedule that once broke a promise', () => {
