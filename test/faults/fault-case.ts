@@ -15,11 +15,13 @@ export type FaultCase = {
   readonly shortened?: string;
   /** Part of the selection of `SHORT=1`, where `play.short` tells the case to do less. */
   readonly short?: true;
-  /** Only played when it is asked for by name: it lasts as many minutes as it is given. */
+  /** Only played when it is asked for by name: it lasts long, or as many minutes as it is given. */
   readonly apart?: true;
   /** Lapses that no invariant forbids (a registry that is away for too long) are shown, and judged here if there is a limit. */
   readonly lapsesAtMost?: number;
   readonly oldestRefreshBelowMs?: number;
+  /** What the page promises in this case in the place of the p99s of I2 and I4. */
+  readonly visibleP99Ms?: number;
   /** Never left as it was found: the next case gets a stage of its own. */
   readonly leaves?: 'ruins';
   readonly run: (play: Play) => Promise<readonly Figure[]>;

@@ -3,6 +3,7 @@
 
 import { startWorker, type WorkerProcess } from '../../hack/control-plane/worker-process.ts';
 import type { Judgement, Taken, Timeline, Violation } from './evidence.ts';
+import type { Enlarging, Flapping } from './observer/cluster-questions.ts';
 import type { Dooming, Judging, Making, Observing } from './observer/observer-worker.ts';
 
 export class Observer {
@@ -141,6 +142,71 @@ export class Observer {
   /** What came before is judged: only the last word of each subject is kept. */
   forget(beforeMs: number): Promise<void> {
     return this.#worker.ask('forget', beforeMs);
+  }
+
+  /** Ends the churn and whatever it began. */
+  calm(): Promise<void> {
+    return this.#worker.ask('calm');
+  }
+
+  /** When the registry was what the pods say. The churn must be at rest, as for the next two. */
+  converged(deadlineMs: number): Promise<number> {
+    return this.#worker.ask('converged', deadlineMs);
+  }
+
+  /** When every resource said Ready, with as many registered instances as there were Ready pods. */
+  statusRight(deadlineMs: number): Promise<number> {
+    return this.#worker.ask('statusRight', deadlineMs);
+  }
+
+  /** Further resources with so many pods in all; resolves when the pods are Ready. */
+  enlarge(enlarging: Enlarging): Promise<void> {
+    return this.#worker.ask('enlarge', enlarging);
+  }
+
+  /** Deletes all pods of these services, and their resources. */
+  shrink(services: readonly string[]): Promise<void> {
+    return this.#worker.ask('shrink', services);
+  }
+
+  /** All pods of these services are made Ready, or not Ready. */
+  flap(flapping: Flapping): Promise<void> {
+    return this.#worker.ask('flap', flapping);
+  }
+
+  /** The resources of these services are about to be deleted; resolves with the UIDs of their pods. */
+  leaving(services: readonly string[]): Promise<readonly string[]> {
+    return this.#worker.ask('leaving', services);
+  }
+
+  /** They are gone. */
+  withdrawn(services: readonly string[]): Promise<void> {
+    return this.#worker.ask('withdrawn', services);
+  }
+
+  /** Makes them again. */
+  restore(services: readonly string[]): Promise<void> {
+    return this.#worker.ask('restore', services);
+  }
+
+  /** How many keys of ours were last written with which TTL. */
+  ttls(): Promise<Readonly<Record<string, number>>> {
+    return this.#worker.ask('ttls');
+  }
+
+  /** So many pods listen no longer, and live. */
+  mute(pods: number): Promise<readonly string[]> {
+    return this.#worker.ask('mute', pods);
+  }
+
+  /** These die, or so many that listen, while the API server is away. */
+  dieUnseen(which: readonly string[] | number): Promise<readonly string[]> {
+    return this.#worker.ask('dieUnseen', which);
+  }
+
+  /** Deletes those that died unseen. */
+  bury(uids: readonly string[]): Promise<void> {
+    return this.#worker.ask('bury', uids);
   }
 
   timeline(fromMs: number, toMs: number): Promise<Timeline> {

@@ -37,15 +37,27 @@ export type StageNeeds = {
   readonly controllers?: true;
   /** Each node has a kwok of its own, `kwok-{node}`, so that it can be lost alone. */
   readonly kubelets?: 'apart';
+  /** Every pod listens, so that probes answer. */
+  readonly listening?: true;
   /** Flags of the operators beside the addresses. */
   readonly flags?: readonly string[];
 };
 
 /** Two cases of the same needs may share a stage. */
-export const nameOf = ({ nats, controllers, kubelets, pods, inside, source, flags = [] }: StageNeeds): string =>
+export const nameOf = ({
+  nats,
+  controllers,
+  listening,
+  kubelets,
+  pods,
+  inside,
+  source,
+  flags = [],
+}: StageNeeds): string =>
   [
     nats,
     ...(controllers === true ? ['controller manager'] : []),
+    ...(listening === true ? ['pods that listen'] : []),
     ...(kubelets === undefined ? [] : ['kubelets apart']),
     ...(pods === undefined ? [] : [`${pods} pods`]),
     ...(inside === true ? ['a hand inside'] : []),
@@ -132,7 +144,12 @@ export class Stage {
     say(`${pods.toLocaleString('en')} pods`);
     const observer = owned.use(await Observer.start());
     const access = { url: cluster.url, caFile: cluster.caFile, token: cluster.adminToken };
-    await observer.open({ api: access, natsUrls: nats.map(({ url }) => url), bucket: BUCKET });
+    await observer.open({
+      api: access,
+      natsUrls: nats.map(({ url }) => url),
+      bucket: BUCKET,
+      listening: needs.listening === true,
+    });
     await observer.make({ pods, foreignKeys: FOREIGN_KEYS });
     return new Stage({ dir, needs, cluster, nats, users, replicas, gate, observer, health }, owned);
   }

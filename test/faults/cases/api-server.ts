@@ -1,18 +1,12 @@
-// An API server that is away, stands still, forgets, or lies.
+// An API server that stands still, forgets, or lies.
 
 import { waitFor } from '../../../hack/control-plane/wait.ts';
-import type { OperatorProcess } from '../../support/operator-process.ts';
 import { type FaultCase, type Figure, longest } from '../fault-case.ts';
 import type { Play } from '../play.ts';
 import { PODS } from '../stage.ts';
+import { blindSinceMs } from '../view-log.ts';
 
 const BLIND_MS = 16_000;
-
-/** When the operator last said that its view is old, by the wall clock of this machine; 0 for never. */
-const saidBlindAtMs = (operator: OperatorProcess): number => {
-  const line = operator.log().findLast(({ msg, fresh }) => msg === 'view of the cluster' && fresh === false);
-  return line === undefined ? 0 : Date.parse(line.time);
-};
 
 /** Takes the API server away, waits, and brings it back; returns how long each replica took to know that it is blind. */
 const outage = async (play: Play, what: string, ms: number, away: () => unknown, back: () => unknown) => {
@@ -22,34 +16,12 @@ const outage = async (play: Play, what: string, ms: number, away: () => unknown,
     await away();
     try {
       await play.pause(sinceMs + ms - play.now());
-      return play.operators.map((operator) => saidBlindAtMs(operator) - atMs);
+      return play.operators.map((operator) => blindSinceMs(operator, atMs) - atMs);
     } finally {
       await back();
     }
   });
-  return {
-    blind: longest(
-      'blind declared',
-      blind.map((afterMs) => (afterMs < 0 ? Number.NaN : afterMs)),
-      BLIND_MS,
-    ),
-  };
-};
-
-const killed: FaultCase = {
-  id: 'F07',
-  fault: 'kill the API server for 4 minutes',
-  shortened: '4 minutes rather than 10, less than --max-hold; no pod with a probe port yet',
-  stage: { nats: 'one server' },
-  seconds: 280,
-  lapsesAtMost: 0,
-  oldestRefreshBelowMs: 22_000,
-  run: async (play) => {
-    const server = play.stage.cluster.process('kube-apiserver');
-    const kill = () => server.kill('SIGKILL');
-    const { blind } = await outage(play, 'the API server is killed', 240_000, kill, () => server.restart());
-    return [blind];
-  },
+  return { blind: longest('blind declared', blind, BLIND_MS) };
 };
 
 const paused: FaultCase = {
@@ -131,4 +103,4 @@ const empty: FaultCase = {
   },
 };
 
-export const apiServerCases: readonly FaultCase[] = [killed, paused, forgetful, empty];
+export const apiServerCases: readonly FaultCase[] = [paused, forgetful, empty];

@@ -1,6 +1,8 @@
 // All cases, in the order in which the campaign plays them: those that share a stage one after the other.
 
 import type { FaultCase } from '../fault-case.ts';
+import { apiAnswerCases, leakyWatchCases } from './api-answers.ts';
+import { apiOutageCases } from './api-outage.ts';
 import { apiServerCases } from './api-server.ts';
 import { clockCases } from './clocks.ts';
 import { manyKeysCases } from './many-keys.ts';
@@ -10,6 +12,7 @@ import { natsNetworkCases } from './nats-network.ts';
 import { natsRightsCases } from './nats-rights.ts';
 import { nodeCases } from './nodes.ts';
 import { operatorCases } from './operators.ts';
+import { partitionCases } from './partitions.ts';
 import { soakCases } from './soak.ts';
 import { stickyCases } from './sticky.ts';
 
@@ -19,7 +22,11 @@ export const allCases: readonly FaultCase[] = [
   ...oneServerCases,
   ...natsNetworkCases,
   ...natsBucketCases,
+  ...partitionCases,
   ...apiServerCases,
+  ...apiAnswerCases,
+  ...leakyWatchCases,
+  ...apiOutageCases,
   ...nodeCases,
   ...clockCases,
   ...natsRightsCases,

@@ -15,6 +15,7 @@ export type Case = {
   readonly fromMs: number;
   readonly toMs: number;
   readonly faults: readonly Fault[];
+  readonly visibleP99Ms?: number | undefined;
   readonly stream: StreamObserver;
   readonly truth: PodTruth;
   readonly foreign: ReadonlyMap<string, number>;
@@ -30,7 +31,7 @@ const CONVERGED_MS = 15_000;
 const NOBODYS: readonly string[] = [REMOVED_BY_HAND, 'MaxAge'];
 
 export const judge = (one: Case): Judgement => {
-  const { stream, truth, foreign, atMs, fromMs, toMs, faults } = one;
+  const { stream, truth, foreign, atMs, fromMs, toMs, faults, visibleP99Ms } = one;
   const { messages } = stream;
   const from = Math.max(
     0,
@@ -43,7 +44,7 @@ export const judge = (one: Case): Judgement => {
   );
   const pods = [...truth.pods.values()];
   const existed = (uid: string) => truth.existed(uid);
-  const evidence = { story, pods, existed, faults, leaderless: leaderless(messages, atMs), fromMs, toMs };
+  const evidence = { story, pods, existed, faults, leaderless: leaderless(messages, atMs), fromMs, toMs, visibleP99Ms };
   const gapped = gaps(evidence);
   const ghostly = ghosts(evidence);
   const untrue = untruths(evidence);

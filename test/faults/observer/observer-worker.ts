@@ -9,7 +9,9 @@ import { type Sighting, StreamObserver } from '../../support/stream-observer.ts'
 import { lapseDelays, roleOf } from '../../support/stream-verdicts.ts';
 import type { Fault, Judgement, Sample, Taken, Timeline } from '../evidence.ts';
 import { nowMs, pause } from '../monotonic.ts';
+import { clusterQuestions } from './cluster-questions.ts';
 import { judge, termsOf } from './judge.ts';
+import { Listeners } from './listeners.ts';
 import { type KnownPod, PodTruth, stateOf } from './pod-truth.ts';
 import { type ApiAccess, PodWatch } from './pod-watch.ts';
 import { Population } from './population.ts';
@@ -21,9 +23,17 @@ export type Observing = {
   readonly api: ApiAccess;
   readonly natsUrls: readonly string[];
   readonly bucket: string;
+  /** Every pod has an address of this machine and listens there. */
+  readonly listening?: boolean;
 };
 export type Making = { readonly pods: number; readonly foreignKeys: number; readonly ttlSeconds?: number };
-export type Judging = { readonly fromMs: number; readonly toMs: number; readonly faults: readonly Fault[] };
+export type Judging = {
+  readonly fromMs: number;
+  readonly toMs: number;
+  readonly faults: readonly Fault[];
+  /** Where the case promises less than I2 and I4 do. */
+  readonly visibleP99Ms?: number | undefined;
+};
 /** `active`: of each sticky group the one that is ACTIVE; a number: so many, here and there. */
 export type Dooming = { readonly which: number | 'active'; readonly how: 'delete' | 'unready' | 'relabel' };
 export type Purging = { readonly filter: string | undefined; readonly deadlineMs: number };
@@ -79,10 +89,11 @@ answerQuestions({
   settle: (argument) => settle(trusted<{ readonly lastFaultMs: number }>(argument)),
   judge: (argument) => judgeSpan(trusted<Judging>(argument)),
   forget: (argument) => forget(trusted<number>(argument)),
+  ...clusterQuestions(() => ({ ...here(), isForeign: (key) => here().rival.foreign.has(key) })),
   timeline: (argument) => timeline(trusted<{ readonly fromMs: number; readonly toMs: number }>(argument)),
 });
 
-async function open({ api: access, natsUrls, bucket }: Observing): Promise<void> {
+async function open({ api: access, natsUrls, bucket, listening }: Observing): Promise<void> {
   const api = new ApiClient(access);
   const truth = new PodTruth();
   const watch = new PodWatch(access, {
@@ -97,7 +108,7 @@ async function open({ api: access, natsUrls, bucket }: Observing): Promise<void>
     },
   });
   const stream = await StreamObserver.open(natsUrls, bucket);
-  const population = new Population(api, truth);
+  const population = new Population(api, truth, listening === true ? new Listeners() : undefined);
   const status = new StatusWatch(access);
   world = { api, truth, watch, status, population, stream, rival: new Rival(stream), samples: [] };
   setInterval(() => here().samples.push(sample()), SAMPLE_EVERY_MS).unref();

@@ -29,6 +29,8 @@ export type KnownPod = MadePod & {
   readonly versions: { readonly version: string; readonly askedAtMs: number; shownAtMs: number | undefined }[];
   /** An ask whose effect has not been shown, and which did not fail. */
   pending: boolean;
+  /** Nothing registers it any more, Ready or not. */
+  withdrawn: boolean;
 };
 
 /** What a watch or a list shows of a pod. */
@@ -51,7 +53,7 @@ export class PodTruth {
   made(pod: MadePod, version: string, atMs: number): KnownPod {
     const versions = [{ version, askedAtMs: atMs, shownAtMs: atMs }];
     const steps: Step[] = [{ atMs, state: 'coming' }];
-    const known: KnownPod = { ...pod, gone: false, ip: undefined, steps, versions, pending: false };
+    const known: KnownPod = { ...pod, gone: false, ip: undefined, steps, versions, pending: false, withdrawn: false };
     this.pods.set(pod.uid, known);
     for (const { atMs: earlierMs, shown } of this.#early.get(pod.uid) ?? []) this.shown(shown, earlierMs);
     this.#early.delete(pod.uid);
@@ -71,6 +73,19 @@ export class PodTruth {
   askedBack(pod: KnownPod, atMs: number): void {
     pod.pending = true;
     pod.steps.push({ atMs, state: 'coming' });
+  }
+
+  /** What registered it is gone, by the API's word. */
+  isWithdrawn(pod: KnownPod, atMs: number): void {
+    pod.withdrawn = true;
+    pod.pending = false;
+    if (!pod.gone && stateOf(pod) !== 'dead') pod.steps.push({ atMs, state: 'dead' });
+  }
+
+  /** It is registered again, and Ready as it was all the while. */
+  isRestored(pod: KnownPod, atMs: number): void {
+    pod.withdrawn = false;
+    if (!pod.gone) pod.steps.push({ atMs, state: 'ready' });
   }
 
   askedVersion(pod: KnownPod, version: string, atMs: number): void {
@@ -93,6 +108,7 @@ export class PodTruth {
     pod.ip = shown.ip ?? pod.ip;
     const given = pod.versions.find(({ version, shownAtMs }) => version === shown.version && shownAtMs === undefined);
     if (given !== undefined) given.shownAtMs = atMs;
+    if (pod.withdrawn) return;
     const state = stateOf(pod);
     if (shown.ready && !shown.doomed) {
       if (state === 'ready' || (state === 'leaving' && pod.pending)) return;

@@ -4,6 +4,7 @@
 import { ApiClient, ApiError, type KubeObject } from '../../../hack/control-plane/api-client.ts';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
 import { nowMs, pause } from '../monotonic.ts';
+import type { Listeners } from './listeners.ts';
 import { type KnownPod, type PodTruth, stateOf } from './pod-truth.ts';
 import { CAMPAIGN_LABEL, READY_ANNOTATION, VERSION_LABEL } from './pod-watch.ts';
 
@@ -14,6 +15,7 @@ const GROUPS_PER_NAMESPACE = 2;
 export const GROUP = 'primary';
 const NODES = 4;
 const IN_FLIGHT = 16;
+const REGISTRATIONS = '/apis/rollcall.dev/v1alpha1';
 const CHURN_EVERY_MS = 200;
 /** What churn does, one after the other: mostly what a rollout does. */
 const CHURN = ['replace', 'flap', 'replace', 'version', 'replace'] as const;
@@ -28,10 +30,14 @@ export class Population {
   #churning: AbortController | undefined;
   #churned: Promise<unknown> = Promise.resolve();
   #made = 0;
+  readonly #closed = new Set<string>();
+  /** Where pods listen; undefined: they do not. */
+  readonly #listeners: Listeners | undefined;
 
-  constructor(api: ApiClient, truth: PodTruth) {
+  constructor(api: ApiClient, truth: PodTruth, listeners: Listeners | undefined) {
     this.#api = api;
     this.#truth = truth;
+    this.#listeners = listeners;
     this.services = Array.from({ length: NAMESPACES * SERVICES_PER_NAMESPACE }, (_, index) => {
       const [space, number] = [index % NAMESPACES, Math.trunc(index / NAMESPACES)];
       const group = number < GROUPS_PER_NAMESPACE ? GROUP : null;
@@ -48,8 +54,13 @@ export class Population {
       const account = `/api/v1/namespaces/${namespace}/serviceaccounts`;
       await this.#api.post(account, { metadata: { name: 'default' } }).catch(ignoreExisting);
     }
-    await inParallel(this.services, ({ namespace, service, group }) =>
-      this.#api.post(`/apis/rollcall.dev/v1alpha1/namespaces/${namespace}/serviceregistrations`, {
+    await this.register(this.services, ttlSeconds);
+    await this.add(pods);
+  }
+
+  async register(services: readonly Service[], ttlSeconds?: number): Promise<void> {
+    await inParallel(services, ({ namespace, service, group }) =>
+      this.#api.post(`${REGISTRATIONS}/namespaces/${namespace}/serviceregistrations`, {
         apiVersion: 'rollcall.dev/v1alpha1',
         kind: 'ServiceRegistration',
         metadata: { name: service },
@@ -60,7 +71,30 @@ export class Population {
         },
       }),
     );
-    await this.add(pods);
+  }
+
+  /** Churn makes no more pods of this service. */
+  close(service: string): void {
+    this.#closed.add(service);
+  }
+
+  /** So many pods listen no longer, and live; resolves with their UIDs. */
+  mute(count: number): readonly string[] {
+    const pods = this.living().slice(0, count);
+    for (const { ip } of pods) if (ip !== undefined) this.#listeners?.close(ip);
+    return pods.map(({ uid }) => uid);
+  }
+
+  /** These die, or so many others that listen, and the API server is not there to see it; returns the UIDs. */
+  dieUnseen(which: readonly string[] | number): readonly string[] {
+    const pods = this.living().filter((pod, index, { length }) =>
+      typeof which === 'number' ? index >= length - which : which.includes(pod.uid),
+    );
+    for (const pod of pods) {
+      this.#truth.askedToGo(pod, nowMs());
+      if (pod.ip !== undefined) this.#listeners?.close(pod.ip);
+    }
+    return pods.map(({ uid }) => uid);
   }
 
   /** So many pods more, one service after the other. */
@@ -134,7 +168,7 @@ export class Population {
     switch (what) {
       case 'replace':
         await this.#delete(pod);
-        await this.#create(pod).catch(() => {});
+        if (!this.#closed.has(pod.service)) await this.#create(pod).catch(() => {});
         return;
       case 'flap':
         await this.#setReady(pod, false);
@@ -165,9 +199,11 @@ export class Population {
     const name = `${service}-${this.#made}`;
     const node = `node-${this.#made % NODES}`;
     const version = '1.4.2';
+    const ip = await this.#listeners?.open(this.#made);
+    const annotations = ip === undefined ? {} : { 'rollcall.dev/demo-ip': ip };
     const atMs = nowMs();
     const { metadata } = await this.#api.post<KubeObject>(`/api/v1/namespaces/${namespace}/pods`, {
-      metadata: { name, labels: { app: service, [VERSION_LABEL]: version, [CAMPAIGN_LABEL]: 'true' } },
+      metadata: { name, annotations, labels: { app: service, [VERSION_LABEL]: version, [CAMPAIGN_LABEL]: 'true' } },
       spec: {
         nodeName: node,
         terminationGracePeriodSeconds: 1,

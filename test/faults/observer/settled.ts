@@ -19,6 +19,17 @@ type Settling = {
   readonly isForeign: (key: string) => boolean;
 };
 
+/** Resolves with the time when the registry was what the pods say, with the churn at rest. */
+export const converged = async (settling: Omit<Settling, 'lastFaultMs'>, deadlineMs: number): Promise<number> => {
+  const untilMs = nowMs() + deadlineMs;
+  for (;;) {
+    const [first, ...others] = differences(settling);
+    if (first === undefined) return nowMs();
+    if (nowMs() > untilMs) throw new Error(`${first}, and ${others.length} more, after ${deadlineMs} ms`);
+    await pause(LOOK_EVERY_MS);
+  }
+};
+
 export const convergence = async (settling: Settling): Promise<readonly Violation[]> => {
   const { stream } = settling;
   const untilMs = Math.max(settling.lastFaultMs, nowMs()) + CONVERGED_MS;
@@ -49,7 +60,7 @@ export const convergence = async (settling: Settling): Promise<readonly Violatio
 };
 
 /** What is not as it should be: one sentence each. */
-const differences = ({ stream, truth, isForeign }: Settling): readonly string[] => {
+const differences = ({ stream, truth, isForeign }: Omit<Settling, 'lastFaultMs'>): readonly string[] => {
   const byPod = new Map<string, string[]>();
   for (const { key = '', podUid, value } of stream.live.values()) {
     if (isForeign(key)) continue;

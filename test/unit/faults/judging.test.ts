@@ -135,6 +135,21 @@ describe('I2: ghosts', () => {
   });
 });
 
+describe('cases that promise less', () => {
+  test.each([
+    ['in time', 24_900, 0],
+    ['too late', 25_100, 1],
+  ])('a death within 5 s, %s', (_, endedMs, expected) => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    truth.askedToGo(pod, 19_000);
+    truth.shown(unready('one'), 20_000);
+    const story = [key(pod, 1_100, 'ACTIVE'), key(pod, endedMs, 'UNHEALTHY')];
+    expect(ghosts({ ...evidence(truth, story), visibleP99Ms: 5_000 }).violations).toHaveLength(expected);
+  });
+});
+
 describe('I4: what becomes true', () => {
   test.each([
     ['told in time', 30_900, 0],
@@ -161,6 +176,18 @@ describe('I4: what becomes true', () => {
     truth.shown(ready('one'), 1_000);
     expect(untruths(evidence(truth, [key(pod, 1_100, 'ACTIVE'), lie(pod)])).violations).toHaveLength(1);
   });
+});
+
+test.each([
+  ['the same moment', 50_100, 0],
+  ['long after', 52_000, 1],
+])('UNHEALTHY of a pod that our watch shows so %s', (_, shownMs, expected) => {
+  const truth = new PodTruth();
+  const pod = aPod(truth);
+  truth.shown(ready('one'), 1_000);
+  truth.shown(unready('one'), shownMs);
+  const record = [key(pod, 1_100, 'ACTIVE'), key(pod, 50_000, 'UNHEALTHY')];
+  expect(untruths(evidence(truth, record)).violations).toHaveLength(expected);
 });
 
 test('I3: a key of a pod that never was', () => {
@@ -244,6 +271,21 @@ describe('the truth about a pod', () => {
     expect(stateOf(pod)).toBe('leaving');
     truth.shown(ready('one'), 9_000);
     expect(stateOf(pod)).toBe('ready');
+  });
+
+  test('what registered it is gone: dead, whatever the API shows of it, until it is registered again', () => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    truth.askedToGo(pod, 2_000);
+    truth.isWithdrawn(pod, 2_100);
+    truth.shown(ready('one'), 2_200);
+    expect(stateOf(pod)).toBe('dead');
+    const ghost = ghosts(evidence(truth, [key(pod, 1_100, 'ACTIVE'), key(pod, 5_000, 'UNHEALTHY')]));
+    expect(ghost.violations).toHaveLength(1);
+    truth.isRestored(pod, 60_000);
+    expect(stateOf(pod)).toBe('ready');
+    expect(gaps(evidence(truth, [key(pod, 1_100, 'ACTIVE'), key(pod, 2_200)])).violations).toHaveLength(1);
   });
 
   test('a watch that is faster than the answer to the creation is not forgotten', () => {
