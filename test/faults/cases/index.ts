@@ -13,6 +13,8 @@ import { natsRightsCases } from './nats-rights.ts';
 import { nodeCases } from './nodes.ts';
 import { operatorCases } from './operators.ts';
 import { partitionCases } from './partitions.ts';
+import { resourceCases } from './resources.ts';
+import { settingsCases } from './settings.ts';
 import { soakCases } from './soak.ts';
 import { stickyCases } from './sticky.ts';
 
@@ -23,11 +25,13 @@ export const allCases: readonly FaultCase[] = [
   ...natsNetworkCases,
   ...natsBucketCases,
   ...partitionCases,
+  ...settingsCases,
   ...apiServerCases,
   ...apiAnswerCases,
   ...leakyWatchCases,
   ...apiOutageCases,
   ...nodeCases,
+  ...resourceCases,
   ...clockCases,
   ...natsRightsCases,
   ...threeServerCases,
