@@ -5,6 +5,7 @@ import { apiAnswerCases, leakyWatchCases } from './api-answers.ts';
 import { apiOutageCases } from './api-outage.ts';
 import { apiServerCases } from './api-server.ts';
 import { clockCases } from './clocks.ts';
+import { crowdCases } from './crowds.ts';
 import { manyKeysCases } from './many-keys.ts';
 import { oneServerCases, threeServerCases } from './nats.ts';
 import { natsBucketCases } from './nats-bucket.ts';
@@ -28,6 +29,7 @@ export const allCases: readonly FaultCase[] = [
   ...settingsCases,
   ...apiServerCases,
   ...apiAnswerCases,
+  ...crowdCases,
   ...leakyWatchCases,
   ...apiOutageCases,
   ...nodeCases,
