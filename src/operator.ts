@@ -60,6 +60,8 @@ const CATCH_UP_WITHIN_MS = 10_000;
 /** Statuses are written one at a time; while more than this wait (the registry came or went), helpers join in. */
 const STATUS_BACKLOG = 50;
 const STATUS_HELPERS = 3;
+/** Within this the watch of nodes has told what the watch of pods tells of a lost one. */
+const MARK_SETTLES_MS = 1_000;
 /** Finding the pods of nodes takes a look at every pod, so nodes that come back together wait for each other. */
 const FOLLOW_NODES_EVERY_MS = 500;
 
@@ -395,7 +397,10 @@ export class Operator {
     const { pods, registrations, namespaces, policies, workloads } = this.#ports.views;
     pods.onChange(({ key, before, after }) => {
       if (!this.#listed) return;
-      this.#pods.add(key);
+      // Another watch tells what the node controller says of the node: that must be known first.
+      const isMarked = after?.unreadyByNode === true && before?.unreadyByNode !== true;
+      if (isMarked) this.#pods.addAfter(key, MARK_SETTLES_MS);
+      else this.#pods.add(key);
       this.#gates.podChanged(key, after);
       for (const pod of [before, after]) {
         const owned = pod === undefined ? undefined : looseKeyOf(this.#ports.views, pod);

@@ -27,8 +27,11 @@ import {
 import { asTimeMs } from '../domain/raw.ts';
 import type { Change, ReadonlyView } from './view.ts';
 
-/** Proofs come every two or three seconds (`watch-cluster.ts`). Across a longer gap nothing is known to have been seen. */
-const PROOF_GAP_MAX_MS = 5_000;
+/**
+ * Proofs come every two to four seconds (`watch-cluster.ts`), and one may fail. Across a longer gap nothing is known to have
+ * been seen.
+ */
+const PROOF_GAP_MAX_MS = 8_000;
 
 /** Times are of leases seen, but for the last. */
 type NodeState = {
@@ -213,7 +216,11 @@ export class NodeWatch {
     if (state.node?.unknownSinceMs === undefined) {
       state.unknownAtMs = undefined;
       state.unknownJudged = false;
-    } else state.unknownAtMs ??= this.#begun ? this.#seenMs : Number.NEGATIVE_INFINITY;
+      return;
+    }
+    state.unknownAtMs ??= this.#begun ? this.#seenMs : Number.NEGATIVE_INFINITY;
+    // That it is lost was known.
+    if (state.silenceJudged) state.unknownJudged = true;
   }
 
   #judge(state: NodeState, mayJudge: boolean): void {

@@ -32,8 +32,9 @@ export const SILENT_AFTER_MS = 20_000;
 /**
  * So long after its last move a silent node is judged: later than 20 s by what it takes until, of nodes that fell silent
  * together, those that spoke last are overdue as well. Else the first half would be judged before the brake knew of the other.
+ * And a kubelet that found the API server away for `PROOF_GAP_MAX_MS` may be back only 23 s after its last word.
  */
-export const JUDGED_AFTER_MS = SILENT_AFTER_MS + 3_000;
+export const JUDGED_AFTER_MS = SILENT_AFTER_MS + 4_000;
 /** The node controller marks nodes one after the other: what it says of one is believed so much later. */
 export const UNKNOWN_BELIEVED_AFTER_MS = 5_000;
 /** A kubelet says anew of its pods what the node controller said otherwise: within 10 s of when it is back. */

@@ -7,7 +7,7 @@ import type { World } from './world.ts';
 
 /** Of five: more of them would be held. */
 const SILENT_MAX = 2;
-/** After the brake held: 20 s for all to speak, 23 s of silence, and some air. */
+/** After the brake held: 20 s for all to speak, 24 s of silence, and some air. */
 const AFTER_STALL_MS = 45_000;
 
 export const NODE_FAULTS: readonly Action[] = [

@@ -28,8 +28,8 @@ const SERVICE = 'web';
 export const REGISTRATIONS = ['web', 'web-canary'] as const;
 const CANARY_SHARE = 0.25;
 const NODES = 5;
-/** A node that has said nothing for so long counts as lost: 23 s, and what looking takes. */
-const SILENCE_MS = 25_000;
+/** A node that has said nothing for so long counts as lost: 24 s, and what looking takes. */
+const SILENCE_MS = 26_000;
 
 /** Rarely: what the walks break must come right without it. */
 export const RELIST_INTERVAL_MS = 600_000;

@@ -105,7 +105,7 @@ describe('a node that falls silent', () => {
   test.each([
     false,
     true,
-  ])('is judged 23 s after its last word, and heard at the next (all speak at once: %s)', async (together) => {
+  ])('is judged 24 s after its last word, and heard at the next (all speak at once: %s)', async (together) => {
     await begin(10, { together });
     // It spoke at 10 s last, at its place.
     const last = 10_000 + placeOf('node-2');
