@@ -48,7 +48,6 @@ export async function measureLeaseLoad({ say, signal }: Bench) {
     log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
     resource: { path: collectionPath(resources.Lease, 'kube-node-lease'), namespace: 'kube-node-lease' },
     trim: trimLease,
-    relistIntervalMs: 3_600_000,
     view: leases,
     // Longer than it is measured.
     relistIntervalMs: 600_000,

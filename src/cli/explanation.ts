@@ -142,25 +142,26 @@ const decisiveOf = (rules: readonly RuleLine[], wanting: readonly string[], regi
   return failed.toSorted((a, b) => rankOf(b.rule) - rankOf(a.rule))[0] ?? last;
 };
 
-/** How far a registration came with the pod before it stopped. */
-const RANKS: readonly (Rule | OuterRule)[] = [
-  'RegistrationExists',
-  'PodNotFinished',
-  'PodNotKeptOut',
-  'PodSelected',
-  'RegistrationStays',
-  'SpecValid',
-  'NameGranted',
-  'NoOlderRegistration',
-  'RegistrationMade',
-  'WithinQuota',
-  'NotSuspended',
-  'PodNotTerminating',
-  'PodReady',
-  'KeyFree',
-];
+/** How far a registration came with the pod before it stopped. Every rule of a pod has its place. */
+const RANKS: Readonly<Record<Rule, number>> & Readonly<Partial<Record<OuterRule, number>>> = {
+  RegistrationExists: 0,
+  PodNotFinished: 1,
+  PodNotKeptOut: 2,
+  PodSelected: 3,
+  RegistrationStays: 4,
+  SpecValid: 5,
+  NameGranted: 6,
+  NoOlderRegistration: 7,
+  RegistrationMade: 8,
+  WithinQuota: 9,
+  NotSuspended: 10,
+  PodNotTerminating: 11,
+  PodReady: 12,
+  NodeHeard: 13,
+  KeyFree: 14,
+};
 
-const rankOf = (rule: Rule | OuterRule): number => RANKS.indexOf(rule);
+const rankOf = (rule: Rule | OuterRule): number => RANKS[rule] ?? -1;
 
 const isSelectedBy = ({ rule, passed, registration }: RuleLine, key: string): boolean =>
   rule === 'PodSelected' && passed && registration === key;

@@ -246,11 +246,18 @@ const grantAllBut = async (resource: string, verb: string): Promise<void> => {
   const without = rules.map((rule) =>
     rule.resources.includes(resource) ? { ...rule, verbs: rule.verbs.filter((one) => one !== verb) } : rule,
   );
+  const roleRef = (kind: string, name: string) => ({ apiGroup: 'rbac.authorization.k8s.io', kind, name });
+  const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'nobody' }];
   await stage.api.post(`${group}/clusterroles`, { metadata: { name: 'almost' }, rules: without });
   await stage.api.post(`${group}/clusterrolebindings`, {
     metadata: { name: 'almost' },
-    roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'almost' },
-    subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'nobody' }],
+    roleRef: roleRef('ClusterRole', 'almost'),
+    subjects,
+  });
+  await stage.api.post(`${group}/namespaces/kube-node-lease/rolebindings`, {
+    metadata: { name: 'almost' },
+    roleRef: roleRef('Role', 'rollcall-node-leases'),
+    subjects,
   });
 };
 
