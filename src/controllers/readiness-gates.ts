@@ -21,6 +21,8 @@ import { type QueueObserver, type QueueReading, WorkQueue } from './work-queue.t
 const WORKERS = 4;
 /** Pods that wait are looked at again this often: their time limits run, and most reasons change without a word to us. */
 const LOOK_EVERY_MS = 2_000;
+/** A replica that led last, and cannot hear that another does, leaves a pod to that one for so long. */
+const LEADER_FIRST_MS = 2_000;
 /** After a write its echo in the view is awaited for this long before it is written again. */
 const ECHO_MS = 5_000;
 
@@ -161,7 +163,8 @@ export class ReadinessGates {
   }
 
   /**
-   * The leader says everything; who else speaks only opens, which cannot be wrong twice. A replica that has no say may be
+   * The leader says everything; who else speaks only opens, which cannot be wrong twice, and what a leader would have
+   * registered by then. A replica that has no say may be
    * the only one left without a registry: it opens what somebody who has a say would have spoken of long ago.
    */
   #maySay(
@@ -173,7 +176,7 @@ export class ReadinessGates {
     const voice = this.#context.voice();
     if (voice === 'leader') return true;
     if (step.kind !== 'open') return false;
-    if (voice !== 'silent') return true;
+    if (voice !== 'silent') return step.reason === 'Registered' || waitedMs >= LEADER_FIRST_MS;
     return step.reason !== 'Registered' && gate.reason === undefined && waitedMs >= timeoutMs;
   }
 

@@ -177,6 +177,21 @@ test('a replica that alone is cut off from the registry opens nothing that the l
   await world.end();
 });
 
+test('a leader that was cut off long ago does not let new pods through, which its successor registers', async () => {
+  const world = await aWorld(2);
+  const former = world.leader;
+  former?.registry.setLink('disconnected');
+  await world.clock.advance(GATE_TIMEOUT_MS + 10_000);
+  expect(world.leader).not.toBe(former);
+  for (const name of ['a', 'b', 'c']) {
+    const pod = world.addPod(name, true, true);
+    await world.clock.advance(SAID_MS);
+    expect(gateOf(world, pod)).toMatchObject({ status: 'True', reason: 'Registered' });
+    expect(podEvents(world, pod)).not.toContain('RegistryUnavailable');
+  }
+  await world.end();
+});
+
 test('refused writes are tried again ever more rarely, and hold up no key', async () => {
   const world = await aWorld();
   const [replica] = world.replicas;

@@ -102,6 +102,29 @@ const CASES: readonly Case[] = [
       ],
     },
   },
+  {
+    broke: 'gate, seed 10407',
+    because:
+      'a leader that had been cut off from the registry for long let a new pod through before its successor could',
+    plan: {
+      seed: 10407,
+      pods: 1,
+      graceSeconds: 0,
+      steps: [
+        ['events come twice', 2867167621, 341],
+        ['the spec changes', 490686933, 999],
+        ['for ever: the registry does not answer a replica', 656959376, 467],
+        ['a replica stands still', 864430427, 832],
+        ['a pod is replaced under its name', 3644630350, 2839],
+        ['a replica may not watch one kind', 1914778877, 2727],
+        ['a replica hears of events late', 403315217, 659],
+        ['the spec changes', 1189816846, 1202],
+        ['a pod flaps', 2468568841, 1417],
+        ['lists are empty', 3289636759, 646],
+        ['a pod comes', 62341952, 2804],
+      ],
+    },
+  },
 ];
 
 describe('a schedule that once broke a promise', () => {
