@@ -48,13 +48,7 @@ const held = () => Math.max(...world.replicas.map(({ operator }) => operator.hel
 
 /** Both replicas are shown empty lists from now on. */
 const emptied = async (): Promise<void> => {
-  for (const { api } of world.replicas) api.faults.cut();
-  world.addPod('one-more', false, false);
-  world.api.compact();
-  for (const { api } of world.replicas) {
-    api.faults.pass();
-    api.faults.emptyLists = true;
-  }
+  world.showEmptyLists();
   await world.clock.until(() => held() >= PODS, 20_000);
   await world.clock.until(() => degraded('web') === 'Holding', 10_000);
 };

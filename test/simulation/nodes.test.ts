@@ -181,13 +181,7 @@ test('lists that lack the nodes, and everything else, do not bring back the lost
   kubelets.silence('node-1');
   const lost = on(pods, 1);
   await until(lost, 'UNHEALTHY', 30_000);
-  for (const { api } of world.replicas) api.faults.cut();
-  world.addPod('one-more', false, false);
-  world.api.compact();
-  for (const { api } of world.replicas) {
-    api.faults.pass();
-    api.faults.emptyLists = true;
-  }
+  world.showEmptyLists();
   for (let second = 0; second < 50; second += 1) {
     await world.clock.advance(1_000);
     expect(lost.map(statusOf)).not.toContain('ACTIVE');

@@ -148,7 +148,7 @@ export class FakeRegistry implements Registry {
 
   announce({ subject, ttlSeconds, headerLines }: Announcement): void {
     if (!this.#inspected || !this.#connected || this.#report !== undefined) return;
-    // A stalled link may deliver it late, as any other bytes.
+    // Nobody waits for it: what a stalled link would deliver late is taken as lost.
     if (this.#state !== 'up') return;
     this.#stream.clock.after(this.#latency(), () =>
       this.#stream.storeAlone(subject, ttlSeconds, headerLines, this.name),

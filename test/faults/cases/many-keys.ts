@@ -1,7 +1,7 @@
 // Five times as many keys as in the other cases, and both leaders gone at once.
 
 import { type FaultCase, longest } from '../fault-case.ts';
-import { killServers, restarted, streamLeader } from './nats.ts';
+import { killBothLeaders } from './nats.ts';
 
 const bothLeadersKilled: FaultCase = {
   id: 'F21b',
@@ -13,21 +13,10 @@ const bothLeadersKilled: FaultCase = {
   run: async (play) => {
     const handovers: number[] = [];
     const sweeps: number[] = [];
-    const turns = play.short ? 2 : 10;
-    for (let turn = 1; turn <= turns; turn += 1) {
-      play.progress(`turn ${turn} of ${turns}`);
-      const { leader } = await play.leaderAndStandby();
-      const { process, pid } = leader.operator;
-      const server = await streamLeader(play);
-      const sinceMs = play.now();
-      await killServers(play, [server], () => process.kill('SIGKILL'));
-      const writableMs = play.now();
-      const { atMs } = await play.taken(pid, sinceMs);
-      handovers.push(atMs - sinceMs);
-      const beganMs = Math.max(atMs, writableMs);
-      sweeps.push((await play.observer.written(atMs)) - beganMs);
-      await Promise.all([process.restart(), restarted(play, [server])]);
-    }
+    await killBothLeaders(play, async ({ sinceMs, takenMs, writableMs }) => {
+      handovers.push(takenMs - sinceMs);
+      sweeps.push((await play.observer.written(takenMs)) - Math.max(takenMs, writableMs));
+    });
     return [
       longest('full sweep, from the lock', sweeps, 3_000),
       { name: 'longest hand-over', value: Math.max(...handovers), unit: 'ms' },

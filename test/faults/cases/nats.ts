@@ -9,7 +9,7 @@ import { BUCKET } from '../stage.ts';
 const OLDEST_REFRESH_MS = 22_000;
 
 /** The server that leads the stream; waits for one. */
-export const streamLeader = (play: Play): Promise<NatsServer> =>
+const streamLeader = (play: Play): Promise<NatsServer> =>
   waitFor(
     'a leader of the stream',
     async () => {
@@ -20,7 +20,7 @@ export const streamLeader = (play: Play): Promise<NatsServer> =>
   );
 
 /** Kills servers, waits until the stream has a leader again, and starts them again. Resolves with the ms without one. */
-export const killServers = async (
+const killServers = async (
   play: Play,
   servers: readonly NatsServer[],
   beside: () => Promise<unknown> = async () => {},
@@ -35,7 +35,7 @@ export const killServers = async (
 };
 
 /** A server that was away has to catch up before the next one may go. */
-export const restarted = async (play: Play, servers: readonly NatsServer[]): Promise<void> => {
+const restarted = async (play: Play, servers: readonly NatsServer[]): Promise<void> => {
   await Promise.all(servers.map(({ process }) => process.restart()));
   for (const { monitorUrl } of servers) {
     await waitFor('the server to be healthy', async () => (await fetch(`${monitorUrl}/healthz`)).ok, {
@@ -98,6 +98,26 @@ const serverPaused: FaultCase = {
   },
 };
 
+/** `takenMs`: another operator had the lock; `writableMs`: the stream had a leader again. */
+export type BothGone = { readonly sinceMs: number; readonly takenMs: number; readonly writableMs: number };
+
+/** Kills the leading operator and the stream's leader together, again and again; both are back before the next time. */
+export const killBothLeaders = async (play: Play, taken: (times: BothGone) => Promise<void>): Promise<void> => {
+  const turns = play.short ? 2 : 10;
+  for (let turn = 1; turn <= turns; turn += 1) {
+    play.progress(`turn ${turn} of ${turns}`);
+    const { leader } = await play.leaderAndStandby();
+    const { process, pid } = leader.operator;
+    const server = await streamLeader(play);
+    const sinceMs = play.now();
+    await killServers(play, [server], () => process.kill('SIGKILL'));
+    const writableMs = play.now();
+    const { atMs: takenMs } = await play.taken(pid, sinceMs);
+    await taken({ sinceMs, takenMs, writableMs });
+    await Promise.all([process.restart(), restarted(play, [server])]);
+  }
+};
+
 const bothLeadersKilled: FaultCase = {
   id: 'F21',
   fault: 'operator leader and stream leader killed together, 10 times',
@@ -106,17 +126,9 @@ const bothLeadersKilled: FaultCase = {
   lapsesAtMost: 0,
   run: async (play) => {
     const handovers: number[] = [];
-    const turns = play.short ? 2 : 10;
-    for (let turn = 1; turn <= turns; turn += 1) {
-      play.progress(`turn ${turn} of ${turns}`);
-      const { leader } = await play.leaderAndStandby();
-      const { process, pid } = leader.operator;
-      const server = await streamLeader(play);
-      const sinceMs = play.now();
-      await killServers(play, [server], () => process.kill('SIGKILL'));
-      handovers.push((await play.taken(pid, sinceMs)).atMs - sinceMs);
-      await Promise.all([process.restart(), restarted(play, [server])]);
-    }
+    await killBothLeaders(play, async ({ sinceMs, takenMs }) => {
+      handovers.push(takenMs - sinceMs);
+    });
     return [{ name: 'longest hand-over', value: Math.max(...handovers), unit: 'ms' }];
   },
 };

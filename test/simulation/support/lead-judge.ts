@@ -37,7 +37,7 @@ export class LeadJudge {
       return;
     }
     this.#brokenLedSinceMs ??= nowMs;
-    // What nothing happened to it may show as well as any other. What did happen another shows when it leads.
+    // While nothing new happens its old view is as good as any; what does happen is told by whoever leads next.
     const { faults } = world.broken[0]?.api ?? {};
     const isCut = faults?.unreachable === true;
     if (nowMs - world.changedAtMs < (isCut ? BROKEN_LEADS_MS : SILENT_SOURCE_MS)) {

@@ -356,6 +356,17 @@ export class World {
     this.#show(pod);
   }
 
+  /** Every watch ends where the API server has forgotten, so that each kind is listed; and all lists are empty from now on. */
+  showEmptyLists(): void {
+    for (const { api } of this.replicas) api.faults.cut();
+    this.addPod('one-more', false, false);
+    this.api.compact();
+    for (const { api } of this.replicas) {
+      api.faults.pass();
+      api.faults.emptyLists = true;
+    }
+  }
+
   deletePod(pod: Truth): void {
     if (pod.gone) return;
     this.api.delete('Pod', NAMESPACE, pod.name);
