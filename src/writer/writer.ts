@@ -19,6 +19,7 @@ import { commitWrites, judgeContext, LOCK_GONE, learn, planContext, planKeys } f
 import type { WriterContext } from './context.ts';
 import { elect } from './election.ts';
 import { type BucketRoom, HealthRecord } from './health.ts';
+import { inspect } from './inspection.ts';
 import { judge } from './judge.ts';
 import { FENCE_MS, holderOf, lockSubject, RENEW_EVERY_MS, release, type Term, UNSTOPPABLE } from './lock.ts';
 import { RegistryError } from './registry.ts';
@@ -28,12 +29,6 @@ const RETRY_FLOOR_MS = 50;
 const RETRY_CEILING_MS = 1_000;
 /** New keys that waited for room are taken up so much later at most. */
 const CREATES_TURN_MS = 500;
-/** How often the stream is asked whether it is still the one we filled. */
-const INSPECT_EVERY_MS = 1_000;
-
-/** The server's clock has been set when it is off by so much more than measuring is. */
-const CLOCK_SET_MS = 1_000;
-
 /** Whoever was yielded to and did not take the lock may not be able to: it is not offered again at once. */
 const YIELD_EVERY_MS = 30_000;
 
@@ -168,9 +163,11 @@ export class Writer {
       over.abort();
       this.#bell.ring();
     };
-    const inspecting = this.#inspect(term, over.signal).then((reason) => {
-      if (reason !== undefined) end(reason);
-    });
+    const inspecting = inspect(this.#context, term, (report) => this.#health.bucket(report), over.signal).then(
+      (reason) => {
+        if (reason !== undefined) end(reason);
+      },
+    );
     let yields = false;
     const comparing = this.#awaitFresher(term, over.signal).then((fresher) => {
       if (fresher === undefined) return;
@@ -367,40 +364,6 @@ export class Writer {
     if (this.#context.clock.monotonicMs() - term.renewedAtMs < RENEW_EVERY_MS) return;
     const result = await commitWrites(this.#context, term, [], signal);
     if (result.kind !== 'stored') throw new TermOver(result.kind === 'over' ? result.why : result.description);
-  }
-
-  /** Watches over the stream itself. Returns the reason when it is no longer the one this term filled. */
-  async #inspect(term: Term, signal: AbortSignal): Promise<string | undefined> {
-    const { registry, table, clock } = this.#context;
-    while (!signal.aborted) {
-      await clock.sleep(INSPECT_EVERY_MS, signal);
-      if (signal.aborted) return undefined;
-      const { ours } = table;
-      // Acknowledged before the question, so the answer knows it.
-      const { lockRevision } = term;
-      const report = await registry.inspect(signal);
-      if (signal.aborted || report.kind === 'unavailable') continue;
-      this.#health.bucket(report);
-      if (report.kind !== 'usable') return `the bucket is ${report.kind}`;
-      this.#noteServerClock(term, report.clockOffsetMs);
-      if (report.incarnation !== term.incarnation) return 'the stream was made anew';
-      if (report.lastRevision < lockRevision) return 'the stream lost its newest messages';
-      if (report.messages >= ours) continue;
-      // Keys that are about to lapse are among ours; asking every row takes 45 ms per 100,000, so only now.
-      const standing = table.standing();
-      const again = await registry.inspect(signal);
-      if (again.kind !== 'usable' || again.messages >= standing) continue;
-      return `the stream holds ${again.messages} messages where ${standing} keys stood`;
-    }
-    return undefined;
-  }
-
-  /** Ages of messages are taken by the server's clock, which may be set while a term lasts. */
-  #noteServerClock(term: Term, offsetMs: number | undefined): void {
-    if (offsetMs === undefined) return;
-    const { clock } = this.#context;
-    const epochMs = clock.wallMs() + offsetMs - clock.monotonicMs();
-    if (Math.abs(epochMs - term.serverEpochMs) > CLOCK_SET_MS) term.serverEpochMs = epochMs;
   }
 
   /** A planned end: the lock goes with the last urgent writes, so that the next replica leads at once. */
