@@ -147,8 +147,7 @@ class Reflector<T extends ViewObject> {
   #keepRelisting(): Promise<void> {
     const { transport, clock, random, log, resource, relistIntervalMs, signal } = this.#options;
     return keepRelisting<T>({
-      pages: { transport, clock, path: resource.path, selectors: this.#selectors },
-      clock,
+      pages: { transport, clock, path: resource.path, selectors: this.#selectors, signal },
       random,
       log,
       intervalMs: relistIntervalMs,
@@ -161,7 +160,6 @@ class Reflector<T extends ViewObject> {
         this.#touched = touched;
       },
       count: (what, many) => this.#count(what, many),
-      signal,
     });
   }
 

@@ -7,7 +7,7 @@
 // compared as it comes, and of the whole list only the keys are kept. What the list lacks passes the brake, as with any list.
 // Another list meanwhile, or a stream that does not get to R, ends the attempt: the guard and the reflector see to those.
 
-import type { Clock, Random } from '../clock.ts';
+import type { Random } from '../clock.ts';
 import type { ViewObject } from '../controllers/view.ts';
 import type { ViewSource } from '../controllers/view-source.ts';
 import type { ObjectKey } from '../domain/pod.ts';
@@ -21,8 +21,8 @@ import { Breather } from './watch-decoder.ts';
 export type Touched = Map<ObjectKey, string>;
 
 export type RelistOptions<T extends ViewObject> = {
-  readonly pages: Omit<PagedList, 'signal'>;
-  readonly clock: Clock;
+  /** Of which lists; with the clock and the signal of everything here. */
+  readonly pages: PagedList;
   readonly random: Random;
   readonly log: Log;
   readonly intervalMs: number;
@@ -36,7 +36,6 @@ export type RelistOptions<T extends ViewObject> = {
   /** The reflector notes here what its stream tells, while this is set. */
   readonly noteIn: (touched: Touched | undefined) => void;
   readonly count: (what: 'relists' | 'drifted', many: number) => void;
-  readonly signal: AbortSignal;
 };
 
 /** Views and replicas that started together drift apart. */
@@ -56,7 +55,8 @@ const RETRY_MS = 60_000;
 
 /** Runs until the signal aborts. Never rejects: a relist that fails is made again a minute later. */
 export async function keepRelisting<T extends ViewObject>(options: RelistOptions<T>): Promise<void> {
-  const { clock, random, intervalMs, log, pages, signal } = options;
+  const { random, intervalMs, log, pages } = options;
+  const { clock, signal } = pages;
   const jittered = (ms: number) => ms * (1 - JITTER + 2 * JITTER * random());
   let waitMs = jittered(intervalMs);
   while (!signal.aborted) {
@@ -85,18 +85,19 @@ class Relist<T extends ViewObject> {
 
   constructor(options: RelistOptions<T>) {
     this.#options = options;
-    this.#breather = new Breather(options.clock);
+    this.#breather = new Breather(options.pages.clock);
     this.#began = options.lists();
   }
 
   async run(): Promise<void> {
-    const { clock, count, log, pages, place, noteIn, signal } = this.#options;
+    const { count, log, pages, place, noteIn } = this.#options;
+    const { clock, signal } = pages;
     const standsAt = place();
     if (standsAt === undefined) return;
     noteIn(this.#touched);
     const seen = new Set<ObjectKey>();
     let version: string | undefined;
-    for await (const page of pagesOf({ ...pages, pageBytes: PAGE_BYTES, signal })) {
+    for await (const page of pagesOf({ ...pages, pageBytes: PAGE_BYTES })) {
       if (version === undefined) {
         version = page.resourceVersion;
         // An API server that lags behind the one that we watch knows nothing that we do not.
@@ -117,7 +118,8 @@ class Relist<T extends ViewObject> {
 
   /** Whether the stream has come as far as the list, in time. */
   async #caughtUp(version: string): Promise<boolean> {
-    const { clock, place, signal } = this.#options;
+    const { pages, place } = this.#options;
+    const { clock, signal } = pages;
     const untilMs = clock.monotonicMs() + CATCH_UP_MS;
     while (!this.#isOutdated && clock.monotonicMs() < untilMs) {
       if (reaches(place() ?? '', version)) return true;
@@ -145,10 +147,10 @@ class Relist<T extends ViewObject> {
 
   /** Resolves with how many of these the brake holds. */
   async #removeAbsent(seen: ReadonlySet<ObjectKey>, version: string): Promise<number> {
-    const { clock, source } = this.#options;
+    const { pages, source } = this.#options;
     const isAbsent = (key: ObjectKey) => !seen.has(key) && !this.#knowsBetter(key, version);
     const before = source.heldObjects.size;
-    for (const removed of source.removeAbsent(isAbsent, clock.monotonicMs())) {
+    for (const removed of source.removeAbsent(isAbsent, pages.clock.monotonicMs())) {
       if (removed) this.#drifted += 1;
       if (this.#breather.due) await this.#breather.rest();
       if (this.#isOutdated) break;
@@ -166,7 +168,7 @@ class Relist<T extends ViewObject> {
 
   /** A whole list came in between, or comes, or everything ends. */
   get #isOutdated(): boolean {
-    const { lists, place, signal } = this.#options;
-    return signal.aborted || lists() !== this.#began || place() === undefined;
+    const { lists, pages, place } = this.#options;
+    return pages.signal.aborted || lists() !== this.#began || place() === undefined;
   }
 }
