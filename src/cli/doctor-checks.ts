@@ -56,7 +56,7 @@ export const nodesCheck = ({ all, lost, braked }: JudgedNodes): Check => {
     ? failure(
         'nodes',
         `${found} They are so many that nothing is concluded from it: the keys of their pods are kept up.`,
-        'Look at what they have in common: network, API server, kubelet credentials. If their pods are gone: kubectl annotate sreg NAME rollcall.dev/release-brake="$(date -u +%FT%TZ)"',
+        'Look at what they have in common: network, API server, kubelet credentials. If their pods are gone: kubectl annotate --overwrite sreg NAME rollcall.dev/release-brake="$(date -u +%FT%TZ)"',
       )
     : warning('nodes', `${found} Their pods count as not Ready.`, 'kubectl describe node NAME');
 };
