@@ -1,5 +1,7 @@
 // The whole operator on its ports: two loops round one table. Reconcilers turn what the cluster says into wishes; the
 // writer makes the registry agree with them. Composed here once, for production (`main.ts`) and the simulation alike.
+// Long, because everything meets here: what each part needs of the others, and the look once a second whether what it sees
+// is fresh, whole, and its to speak of.
 
 import type { Clock, Random } from './clock.ts';
 import { Claims } from './controllers/claims.ts';
@@ -7,40 +9,29 @@ import type { Cluster } from './controllers/cluster.ts';
 import { LayeredDefaults } from './controllers/defaults.ts';
 import { denialOf } from './controllers/denials.ts';
 import { Duplicates } from './controllers/duplicates.ts';
+import { Holding } from './controllers/holding.ts';
 import { InstanceQuotas } from './controllers/instance-quotas.ts';
 import { mirrorLease } from './controllers/lease-mirror.ts';
 import { type JudgedNodes, NodeWatch } from './controllers/node-watch.ts';
 import { Outage } from './controllers/outage.ts';
-import {
-  looseKeyOf,
-  type OwnedKey,
-  ownedKeysOf,
-  ownedNamespaceOf,
-  reconcileOwned,
-  workloadKey,
-} from './controllers/owned-reconciler.ts';
+import { type OwnedKey, ownedNamespaceOf, reconcileOwned } from './controllers/owned-reconciler.ts';
 import { type PodReconcilerContext, reconcilePod } from './controllers/pod-reconciler.ts';
 import type { ProbeOutcome, Prober } from './controllers/prober.ts';
 import { ReadinessGates, type ReadinessGatesSettings } from './controllers/readiness-gates.ts';
 import { ReconcileFailures } from './controllers/reconcile-failures.ts';
 import { RegistrationReconciler } from './controllers/registration-reconciler.ts';
+import { Registrations } from './controllers/registrations.ts';
 import { type EventSink, Reporter } from './controllers/reporter.ts';
 import { weighByKeys } from './controllers/stakes.ts';
-import type { Change, ReadonlyView, ViewObject } from './controllers/view.ts';
-import { allViews, type Views, workloadOf } from './controllers/views.ts';
+import { Triggers } from './controllers/triggers.ts';
+import { allViews, type Views } from './controllers/views.ts';
 import { type QueueObserver, type QueueReading, WorkQueue } from './controllers/work-queue.ts';
-import { type Asked, byAge } from './domain/decide.ts';
-import type { Holding } from './domain/limitations.ts';
+import type { Asked } from './domain/decide.ts';
 import type { NameClaimMode } from './domain/name-claims.ts';
-import { clusterKey, type NamespaceView } from './domain/namespace.ts';
-import { DEFAULTS_ANNOTATION } from './domain/namespace-defaults.ts';
 import { namespaceOf, type ObjectKey, type PodView } from './domain/pod.ts';
 import type { Quotas } from './domain/quotas.ts';
-import { releases } from './domain/release-brake.ts';
 import type { HeartbeatOffset } from './domain/service-instance.ts';
-import { type RegistrationView, withDefaults } from './domain/service-registration.ts';
 import type { Defaults } from './domain/settings.ts';
-import type { WorkloadView } from './domain/workload.ts';
 import type { Log } from './log.ts';
 import { InstanceTable } from './table/instance-table.ts';
 import { isShown, SETTLED } from './table/row.ts';
@@ -60,8 +51,6 @@ const CATCH_UP_WITHIN_MS = 10_000;
 /** Statuses are written one at a time; while more than this wait (the registry came or went), helpers join in. */
 const STATUS_BACKLOG = 50;
 const STATUS_HELPERS = 3;
-/** Within this the watch of nodes has told what the watch of pods tells of a lost one. */
-const MARK_SETTLES_MS = 1_000;
 /** Finding the pods of nodes takes a look at every pod, so nodes that come back together wait for each other. */
 const FOLLOW_NODES_EVERY_MS = 500;
 
@@ -125,9 +114,9 @@ export class Operator {
   readonly #visibility: Visibility;
   readonly #outage: Outage;
   readonly #nodes: NodeWatch;
-  readonly #registrationLists = new Map<string, readonly RegistrationView[]>();
-  /** Those of them that may use their names, in the order in which pods are asked of them. */
-  readonly #grantedLists = new Map<string, readonly RegistrationView[]>();
+  readonly #holding: Holding;
+  readonly #inForce: Registrations;
+  readonly #triggers: Triggers;
   /** Every view was complete once. Before that no change asks for anything: all would be asked for again. */
   #listed = false;
   /** And every pod in it decided about. */
@@ -139,8 +128,6 @@ export class Operator {
   /** While the view is old: when the API server was last heard at all, and whether the statuses were told again since. */
   #heardAtMs = Number.NEGATIVE_INFINITY;
   #toldOfBlindness = false;
-  #holding = '';
-  #nodesTold = '0 0';
   #nodesFollowedAtMs = Number.NEGATIVE_INFINITY;
   #voice: Voice = 'silent';
 
@@ -154,6 +141,12 @@ export class Operator {
     this.#owned = new WorkQueue(clock, random, observer.queue('owned'), ownedNamespaceOf);
     this.#claims = new Claims(ports.views, settings.nameClaims, settings.quotas.services);
     this.#quotas = new InstanceQuotas(settings.quotas);
+    this.#inForce = new Registrations({
+      views: ports.views,
+      defaults: this.#defaults,
+      installation: settings.defaults,
+      claims: this.#claims,
+    });
     this.#reporter = new Reporter(ports.views, ports.events, () => this.voice !== 'silent');
     this.table = new InstanceTable(
       clock,
@@ -179,6 +172,12 @@ export class Operator {
         if (clock.monotonicMs() - this.#nodesFollowedAtMs >= FOLLOW_NODES_EVERY_MS) this.#followNodes();
       },
     });
+    this.#holding = new Holding({
+      ...ports,
+      table: this.table,
+      nodes: this.#nodes,
+      onChange: () => this.#triggers.reconcileReports(),
+    });
     this.writer = new Writer(
       {
         registry: ports.registry,
@@ -199,11 +198,11 @@ export class Operator {
         settingsOf: (namespace, serviceName) => this.#settingsOf(namespace, serviceName),
         observer: this.#writerObserver(),
       },
-      () => this.#reconcileReports(),
+      () => this.#triggers.reconcileReports(),
     );
     const denials = {
       views: ports.views,
-      registrationsOf: (namespace: string) => this.#registrationsOf(namespace),
+      registrationsOf: (namespace: string) => this.#inForce.of(namespace),
       claims: this.#claims,
       quotas: this.#quotas,
     };
@@ -219,7 +218,17 @@ export class Operator {
       },
       settings.readinessGates,
     );
-    this.#wire();
+    this.#triggers = new Triggers({
+      views: ports.views,
+      queues: { pods: this.#pods, registrations: this.#registrations, owned: this.#owned },
+      registrations: this.#inForce,
+      claims: this.#claims,
+      defaults: this.#defaults,
+      gates: this.#gates,
+      reporter: this.#reporter,
+      isListed: () => this.#listed,
+    });
+    this.#triggers.start();
   }
 
   /** Runs until the signal aborts and everything has ended in good order. */
@@ -229,7 +238,7 @@ export class Operator {
     const podContext = this.#podContext();
     const registrations = new RegistrationReconciler({
       views: this.#ports.views,
-      registrationOf: (key) => this.#registrationOf(key),
+      registrationOf: (key) => this.#inForce.get(key),
       table: this.table,
       duplicates: this.#duplicates,
       claims: this.#claims,
@@ -242,7 +251,7 @@ export class Operator {
       outage: () => !this.viewFresh,
       stretch: () => this.table.stretch,
       clockSkewSeconds: () => this.writer.clockSkew.seconds,
-      holding: (registration) => this.#holdingOf(registration),
+      holding: (registration) => this.#holding.of(registration),
       voice: () => this.voice,
       busy: () => this.#registrations.reading().depth > STATUS_BACKLOG,
       onStatus: (registration, before, after) => {
@@ -255,7 +264,7 @@ export class Operator {
     });
     const ownedContext = {
       views: this.#ports.views,
-      registrationsOf: (namespace: string) => this.#registrationsOf(namespace),
+      registrationsOf: (namespace: string) => this.#inForce.of(namespace),
       defaults: this.#defaults,
       cluster: this.#ports.cluster,
       speaks: () => this.voice !== 'silent',
@@ -311,12 +320,12 @@ export class Operator {
 
   /** Objects and keys that the brake holds although they are not to be seen. */
   get held(): number {
-    return allViews(this.#ports.views).reduce((held, view) => held + view.held, this.table.held);
+    return this.#holding.held;
   }
 
   /** Nodes that do not renew their leases: those that count as lost, and those that the brake holds. */
   get nodes(): { readonly silent: number; readonly held: number } {
-    return { silent: this.#nodes.silent, held: this.#nodes.held.length };
+    return this.#holding.nodes;
   }
 
   get judgedNodes(): JudgedNodes {
@@ -374,7 +383,7 @@ export class Operator {
   #podContext(): PodReconcilerContext {
     return {
       views: this.#ports.views,
-      registrationsOf: (namespace: string) => this.#grantedOf(namespace),
+      registrationsOf: (namespace: string) => this.#inForce.grantedOf(namespace),
       defaults: this.#defaults,
       claims: this.#claims,
       quotas: this.#quotas,
@@ -391,123 +400,11 @@ export class Operator {
     };
   }
 
-  // ---- wiring: which change asks for which reconcile ----
-
-  #wire(): void {
-    const { pods, registrations, namespaces, policies, workloads } = this.#ports.views;
-    pods.onChange(({ key, before, after }) => {
-      if (!this.#listed) return;
-      // Another watch tells what the node controller says of the node: that must be known first.
-      const isMarked = after?.unreadyByNode === true && before?.unreadyByNode !== true;
-      if (isMarked) this.#pods.addAfter(key, MARK_SETTLES_MS);
-      else this.#pods.add(key);
-      this.#gates.podChanged(key, after);
-      for (const pod of [before, after]) {
-        const owned = pod === undefined ? undefined : looseKeyOf(this.#ports.views, pod);
-        if (owned !== undefined) this.#owned.add(owned);
-      }
-    });
-    registrations.onChange((change) => {
-      this.#registrationChanged(change);
-      this.#claimsChanged(this.#claims.registrationChanged(change));
-    });
-    namespaces.onChange((change) => {
-      this.#namespaceChanged(change);
-      this.#claimsChanged(this.#claims.namespaceChanged(change));
-    });
-    // The views may have begun to fill before anybody listened.
-    for (const after of namespaces.values()) this.#claims.namespaceChanged({ key: after.key, after });
-    for (const after of policies.values()) this.#claims.policyChanged({ key: after.key, after });
-    for (const after of registrations.values()) this.#claims.registrationChanged({ key: after.key, after });
-    policies.onChange((change) => this.#claimsChanged(this.#claims.policyChanged(change)));
-    for (const view of Object.values(workloads)) {
-      view.onChange((change) => this.#workloadChanged(change));
-    }
-  }
-
-  #registrationChanged({ key, before, after }: Change<RegistrationView>): void {
-    const registration = after ?? before;
-    if (registration === undefined) return;
-    this.#registrationLists.delete(registration.namespace);
-    this.#grantedLists.delete(registration.namespace);
-    if (!this.#listed) return;
-    this.#registrations.add(key);
-    if (before === undefined) this.#tellDefaults(registration.namespace);
-    if (before !== undefined && after !== undefined && sameMeaning(before, after)) return;
-    for (const pod of this.#ports.views.pods.byNamespace(registration.namespace)) this.#pods.add(pod.key);
-    for (const owned of ownedKeysOf(this.#ports.views, registration)) this.#owned.add(owned);
-  }
-
-  #namespaceChanged({ before, after }: Change<NamespaceView>): void {
-    const { name } = after ?? before ?? {};
-    if (name === undefined || defaultsText(before) === defaultsText(after)) return;
-    this.#registrationLists.delete(name);
-    this.#grantedLists.delete(name);
-    if (!this.#listed) return;
-    for (const { key } of this.#ports.views.registrations.byNamespace(name)) this.#registrations.add(key);
-    for (const { key } of this.#ports.views.pods.byNamespace(name)) this.#pods.add(key);
-    this.#reconcileOwned(name);
-    this.#tellDefaults(name);
-  }
-
-  /** Registrations may use their names now, or may not any more, also those of other namespaces than the change's. */
-  #claimsChanged(registrations: readonly ObjectKey[]): void {
-    const namespaces = new Set(registrations.map(namespaceOf));
-    for (const namespace of namespaces) this.#grantedLists.delete(namespace);
-    if (!this.#listed) return;
-    for (const key of registrations) this.#registrations.add(key);
-    for (const namespace of namespaces) {
-      for (const pod of this.#ports.views.pods.byNamespace(namespace)) this.#pods.add(pod.key);
-    }
-  }
-
-  #workloadChanged({ before, after }: Change<WorkloadView>): void {
-    const workload = after ?? before;
-    if (workload === undefined || !this.#listed) return;
-    if (workload.kind !== 'ReplicaSet') this.#owned.add(workloadKey(workload));
-    if (after === undefined) this.#defaults.forget(workload);
-    if (before !== undefined && (before.annotations === after?.annotations || isMute(before, after))) return;
-    // Whose pods they are, and what their workload says, may be known only now.
-    for (const pod of this.#ports.views.pods.byNamespace(workload.namespace)) {
-      const theirs = pod.controller?.uid === workload.uid || workloadOf(this.#ports.views, pod)?.uid === workload.uid;
-      if (!theirs) continue;
-      this.#pods.add(pod.key);
-      const owned = looseKeyOf(this.#ports.views, pod);
-      if (owned !== undefined) this.#owned.add(owned);
-    }
-  }
-
   #noteStretch(factor: number): void {
     const { maxWritesPerSecond } = this.#settings;
     const fields = { factor: Math.round(factor * 100) / 100, keys: this.table.size, maxWritesPerSecond };
     this.#ports.log.warn(fields, factor > 1 ? 'the write budget stretches all intervals' : 'no interval is stretched');
-    this.#reconcileReports();
-  }
-
-  /** The registry's health, the view's freshness or who speaks changed: every status may read differently. */
-  #reconcileReports(): void {
-    for (const { key } of this.#ports.views.registrations.values()) this.#registrations.add(key);
-  }
-
-  /** All of them, or those of one namespace. */
-  #reconcileOwned(namespace?: string): void {
-    const { pods, workloads } = this.#ports.views;
-    const of = <T extends ViewObject>(view: ReadonlyView<T>): Iterable<T> =>
-      namespace === undefined ? view.values() : view.byNamespace(namespace);
-    for (const kind of ['Deployment', 'StatefulSet', 'DaemonSet'] as const) {
-      for (const workload of of(workloads[kind])) this.#owned.add(workloadKey(workload));
-    }
-    for (const pod of of(pods)) {
-      const owned = looseKeyOf(this.#ports.views, pod);
-      if (owned !== undefined) this.#owned.add(owned);
-    }
-  }
-
-  /** Whoever is concerned by a namespace's defaults that are wrong hears of it. */
-  #tellDefaults(name: string): void {
-    const problem = this.#defaults.problemOf(name);
-    const namespace = this.#ports.views.namespaces.get(clusterKey(name));
-    if (namespace !== undefined && this.#listed) this.#reporter.namespaceDefaults(namespace, problem);
+    this.#triggers.reconcileReports();
   }
 
   async #watchFreshness(signal: AbortSignal): Promise<void> {
@@ -529,7 +426,7 @@ export class Operator {
         this.#warm = true;
         log.info({ pods: views.pods.size, registrations: views.registrations.size }, 'cluster listed');
         this.writer.wake();
-        this.#reconcileOwned();
+        this.#triggers.reconcileOwned();
       }
       if (this.#fresh !== this.viewFresh) {
         this.#fresh = this.viewFresh;
@@ -538,22 +435,22 @@ export class Operator {
         this.#heardAtMs = this.#lastHeardMs();
         this.#toldOfBlindness = false;
         if (this.#warm) log.info({ fresh: this.#fresh }, 'view of the cluster');
-        this.#reconcileReports();
+        this.#triggers.reconcileReports();
       } else if (!this.#fresh && this.#lastHeardMs() > this.#heardAtMs) this.#apiAnswered();
       else if (this.#fresh && !this.#caughtUp && this.#hasCaughtUp()) {
         this.#caughtUp = true;
-        this.#reconcileReports();
+        this.#triggers.reconcileReports();
       }
-      this.#letGo();
+      this.#holding.letGo();
       this.#followNodes();
-      this.#tellHolding();
+      this.#holding.tell();
       if (this.#fresh && this.#listed) for (const key of this.table.unseenPods()) this.#pods.add(key);
       if (this.#voice !== this.voice) {
         this.#voice = this.voice;
         if (this.#voice !== 'silent') for (const key of this.#reporter.takeMissed()) this.#pods.add(key);
-        this.#reconcileReports();
-        this.#reconcileOwned();
-        for (const { name } of views.namespaces.values()) this.#tellDefaults(name);
+        this.#triggers.reconcileReports();
+        this.#triggers.reconcileOwned();
+        for (const { name } of views.namespaces.values()) this.#triggers.tellDefaults(name);
       }
       await clock.sleep(this.#warm ? WATCH_FRESHNESS_EVERY_MS : 20, signal);
     }
@@ -577,51 +474,11 @@ export class Operator {
     }
   }
 
-  #holdingOf(registration: RegistrationView): Holding | undefined {
-    if (this.held > 0) return 'missing';
-    const { settings } = registration;
-    if (settings.kind === 'valid' && settings.value.nodeLoss !== 'NodeLease') return undefined;
-    return this.#nodes.held.some((sinceWallMs) => !releases(registration, sinceWallMs)) ? 'nodes' : undefined;
-  }
-
-  #tellHolding(): void {
-    const { log } = this.#ports;
-    const { held, nodes } = this;
-    const holding = [held > 0 ? 'missing' : '', nodes.held > 0 ? 'nodes' : ''].join(' ').trim();
-    if (this.#holding !== holding) {
-      const message = holding === '' ? 'the brake is released' : 'the brake holds what is not to be seen';
-      log.warn({ held, nodes: nodes.held }, message);
-      this.#holding = holding;
-      this.#reconcileReports();
-    }
-    const told = `${nodes.silent} ${nodes.held}`;
-    if (this.#nodesTold !== told) log.warn(nodes, 'nodes do not renew their leases');
-    this.#nodesTold = told;
-  }
-
-  /** What the brakes held and was confirmed since, or is let go by a person. */
-  #letGo(): void {
-    const { clock, views } = this.#ports;
-    const nowMs = clock.monotonicMs();
-    const isReleased = (registration: ObjectKey, sinceMs: number): boolean => {
-      const stored = views.registrations.get(registration);
-      return stored !== undefined && releases(stored, clock.wallMs() - (nowMs - sinceMs));
-    };
-    // A pod is gone or it is not, whatever resources select it: the word of one of them is enough.
-    const isPodReleased = (pod: ObjectKey, sinceMs: number): boolean =>
-      this.table.registrationsOf(pod).some((registration) => isReleased(registration, sinceMs));
-    for (const view of [...allViews(views), views.nodes, views.leases]) {
-      const released = view === views.pods ? isPodReleased : view === views.registrations ? isReleased : () => false;
-      view.letGo(nowMs, released);
-    }
-    this.table.letGo(({ registration }, sinceMs) => isReleased(registration, sinceMs));
-  }
-
   /** The API server answers, but what it shows is not known to be right yet: every status says so, and at once. */
   #apiAnswered(): void {
     if (this.#toldOfBlindness) return;
     this.#toldOfBlindness = true;
-    this.#reconcileReports();
+    this.#triggers.reconcileReports();
   }
 
   #lastHeardMs(): number {
@@ -636,9 +493,9 @@ export class Operator {
   // ---- answers for the writer ----
 
   #settingsOf(namespace: string, serviceName: string): OrphanSettings {
-    const registration = this.#registrationsOf(namespace).find(
-      (candidate) => this.#claims.registryName(namespace, candidate.serviceName ?? '') === serviceName,
-    );
+    const registration = this.#inForce
+      .of(namespace)
+      .find((candidate) => this.#claims.registryName(namespace, candidate.serviceName ?? '') === serviceName);
     return registration?.settings.kind === 'valid' ? registration.settings.value : this.#settings.defaults;
   }
 
@@ -674,50 +531,4 @@ export class Operator {
       audited: (found) => observer.audited(found),
     };
   }
-
-  // ---- helpers ----
-
-  #registrationsOf(namespace: string): readonly RegistrationView[] {
-    const known = this.#registrationLists.get(namespace);
-    if (known !== undefined) return known;
-    const defaults = this.#defaults.ofNamespace(namespace);
-    const stored = [...this.#ports.views.registrations.byNamespace(namespace)];
-    const listed = defaults === this.#settings.defaults ? stored : stored.map((one) => withDefaults(one, defaults));
-    // Most namespaces have none, and are not worth remembering.
-    if (listed.length > 0) this.#registrationLists.set(namespace, listed);
-    return listed;
-  }
-
-  #registrationOf(key: ObjectKey): RegistrationView | undefined {
-    const stored = this.#ports.views.registrations.get(key);
-    if (stored === undefined) return undefined;
-    const defaults = this.#defaults.ofNamespace(stored.namespace);
-    return defaults === this.#settings.defaults ? stored : withDefaults(stored, defaults);
-  }
-
-  #grantedOf(namespace: string): readonly RegistrationView[] {
-    const known = this.#grantedLists.get(namespace);
-    if (known !== undefined) return known;
-    const granted = this.#registrationsOf(namespace)
-      .filter(({ key }) => this.#claims.of(key).kind === 'granted')
-      .toSorted(byAge);
-    if (granted.length > 0) this.#grantedLists.set(namespace, granted);
-    return granted;
-  }
 }
-
-/** It said nothing, and says nothing. */
-const isMute = (before: WorkloadView, after: WorkloadView | undefined): boolean =>
-  [before, after].every((workload) => Object.keys(workload?.annotations ?? {}).length === 0);
-
-const defaultsText = (namespace: NamespaceView | undefined): string | undefined =>
-  namespace?.annotations[DEFAULTS_ANNOTATION];
-
-/** Nothing changed that pods or owned resources could notice: only the status did. */
-const sameMeaning = (a: RegistrationView, b: RegistrationView): boolean =>
-  a.generation === b.generation &&
-  a.uid === b.uid &&
-  a.deleting === b.deleting &&
-  a.releaseBrake === b.releaseBrake &&
-  a.owned === b.owned &&
-  a.ownerUids.join() === b.ownerUids.join();

@@ -2,6 +2,8 @@
 // the writer's settlements. It knows which row is due when; it knows neither Kubernetes nor NATS, and does no I/O.
 // Rows of one service and id are an instance: one pod has all of them, and they are written by one batch.
 // On a replica that does not lead, rows are kept but nothing is scheduled: the table is warm.
+// Long, because each change of a row has to leave index, lanes, groups, refusals and counters in step: what they do stands
+// in files of their own, that they agree is seen to here.
 
 import type { Clock } from '../clock.ts';
 import { RELEASE_SPREAD_MS } from '../domain/brake.ts';
