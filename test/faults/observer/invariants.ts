@@ -43,7 +43,7 @@ export const gaps = (evidence: Evidence): { readonly lapses: number; readonly vi
     for (const spell of readySpells(pod, evidence.toMs)) {
       for (const gap of uncovered(entries, spell)) {
         if (gap.toMs <= evidence.fromMs || gap.fromMs >= evidence.toMs) continue;
-        const isFirst = gap.fromMs < spell.fromMs + REGISTERED_MS && !hadKey(entries, spell.fromMs, gap.fromMs);
+        const isFirst = !wasUp(entries, spell.fromMs, gap.fromMs);
         const where = `${pod.service}/${pod.name}`;
         if (isFirst) {
           const waitedMs = counted(spell.fromMs, gap.toMs, excuses);
@@ -68,9 +68,10 @@ export const gaps = (evidence: Evidence): { readonly lapses: number; readonly vi
   return { lapses, violations };
 };
 
-/** A key of this very spell stood before. */
-const hadKey = (entries: readonly KeyEntry[], fromMs: number, beforeMs: number): boolean =>
-  entries.some(({ atMs, status }) => atMs >= fromMs && atMs < beforeMs && status !== undefined);
+/** The pod had been registered in this very spell: what stood before it may be its farewell from the last one. */
+const wasUp = (entries: readonly KeyEntry[], fromMs: number, beforeMs: number): boolean =>
+  isUp(entryAt(entries, fromMs)) ||
+  entries.some((entry) => entry.atMs >= fromMs && entry.atMs < beforeMs && isUp(entry));
 
 /** The parts of the spell in which the pod had no live key. */
 const uncovered = (entries: readonly KeyEntry[], { fromMs, toMs }: Window): readonly Window[] => {

@@ -97,6 +97,28 @@ describe('I1: gaps', () => {
     expect(gaps(evidence(truth, [])).violations).toHaveLength(1);
   });
 
+  test.each([
+    ['nobody can see that it is back', [fault('blind', 10_000, 60_000)], 0],
+    ['everybody can', [], 1],
+  ])('a farewell that lapses after its pod is Ready again is no lapse of what came back: %s', (_, faults, expected) => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    truth.askedToGo(pod, 8_000);
+    truth.shown(unready('one'), 8_100);
+    truth.askedBack(pod, 11_000);
+    truth.shown(ready('one'), 11_100);
+    const record = [
+      key(pod, 1_100, 'ACTIVE'),
+      key(pod, 8_200, 'UNHEALTHY'),
+      key(pod, 38_200),
+      key(pod, 61_000, 'ACTIVE'),
+    ];
+    const found = gaps(evidence(truth, record, faults));
+    expect(found.lapses).toBe(0);
+    expect(found.violations).toHaveLength(expected);
+  });
+
   test('nobody is accused between the ask and the API server showing it', () => {
     const truth = new PodTruth();
     const pod = aPod(truth);
