@@ -4,14 +4,14 @@ import { type FaultCase, longest } from '../fault-case.ts';
 import { blindSinceMs } from '../view-log.ts';
 
 const BLIND_MS = 16_000;
-const REFUSED_FOR_MS = 60_000;
+const REFUSED_FOR_MS = 40_000;
 
 const refused: FaultCase = {
   id: 'F10',
-  fault: "half of the API's answers are 429, 500 or 503 for 2 minutes; half-way all connections break once",
-  shortened: '2 minutes rather than 5: no backoff grows beyond 30 s',
+  fault: "half of the API's answers are 429, 500 or 503 for 80 s; half-way all connections break once",
+  shortened: '80 s rather than 5 minutes: no backoff grows beyond 30 s',
   stage: { nats: 'one server' },
-  seconds: 160,
+  seconds: 120,
   lapsesAtMost: 0,
   oldestRefreshBelowMs: 22_000,
   run: async (play) => {
@@ -81,14 +81,14 @@ const silent: FaultCase = {
 /** Seconds, and the longest that a relist may take to come. */
 const RELIST_INTERVAL = 15;
 const RELISTED_MS = RELIST_INTERVAL * 1_250 + 10_000;
-const SPOILT_MS = 120_000;
+const SPOILT_MS = 90_000;
 
 const leaky: FaultCase = {
   id: 'F12',
-  fault: '1 % of the lines of pod watches dropped, 1 % told twice, 0.1 % cut in the middle, for 2 minutes',
+  fault: '1 % of the lines of pod watches dropped, 1 % told twice, 0.1 % cut in the middle, for 90 s',
   shortened: `--relist-interval ${RELIST_INTERVAL} s rather than 10 minutes`,
   stage: { nats: 'one server', flags: [`--relist-interval=${RELIST_INTERVAL}`] },
-  seconds: 180,
+  seconds: 140,
   lapsesAtMost: 0,
   run: async (play) => {
     const { gate, observer, replicas } = play.stage;

@@ -26,9 +26,10 @@ const outage = async (play: Play, what: string, ms: number, away: () => unknown,
 
 const paused: FaultCase = {
   id: 'F08',
-  fault: 'SIGSTOP the API server for 60 s',
+  fault: 'SIGSTOP the API server for 45 s',
+  shortened: '45 s rather than 60: longer than a TTL',
   stage: { nats: 'one server' },
-  seconds: 100,
+  seconds: 85,
   lapsesAtMost: 0,
   oldestRefreshBelowMs: 22_000,
   run: async (play) => {
@@ -36,7 +37,7 @@ const paused: FaultCase = {
     const { blind } = await outage(
       play,
       'the API server stands still',
-      60_000,
+      45_000,
       () => server.pause(),
       () => server.resume(),
     );
@@ -46,15 +47,16 @@ const paused: FaultCase = {
 
 const forgetful: FaultCase = {
   id: 'F13',
-  fault: '410 Gone every 5 s for 2 minutes',
+  fault: '410 Gone every 5 s for a minute',
+  shortened: 'a minute rather than two',
   stage: { nats: 'one server' },
-  seconds: 150,
+  seconds: 90,
   lapsesAtMost: 0,
   oldestRefreshBelowMs: 22_000,
   run: async (play) => {
     // Their start is not part of the case.
     play.stage.health.begin();
-    const untilMs = play.now() + (play.short ? 30_000 : 120_000);
+    const untilMs = play.now() + (play.short ? 30_000 : 60_000);
     while (play.now() < untilMs) {
       await play.blow('410', () => play.stage.gate.expire());
       await play.pause(5_000);

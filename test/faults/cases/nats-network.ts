@@ -16,18 +16,18 @@ const ways = (play: Play) => play.stage.replicas.flatMap(({ nats }) => nats ?? [
 
 const badNetwork: FaultCase = {
   id: 'F23',
-  fault: 'loss of 5 %, 60 s; delay of 100 ms each way, 30 s; 1 MiB/s, 30 s',
+  fault: 'loss of 5 %, 45 s; delay of 100 ms each way, 20 s; 1 MiB/s, 20 s',
   shortened:
     'loss as TCP shows it: a lost piece stalls all behind it for 200 ms, and twice as long each time it is lost again',
   stage: { nats: 'one server' },
-  seconds: 150,
+  seconds: 110,
   lapsesAtMost: 0,
   oldestRefreshBelowMs: 22_000,
   run: async (play) => {
     const weathers = [
-      ['5 % of all pieces are lost', 60_000, (way) => way.lose(LOST_SHARE)],
-      ['each piece comes 100 ms late', 30_000, (way) => way.delay(DELAY_MS)],
-      ['1 MiB/s', 30_000, (way) => way.narrow(BYTES_PER_SECOND)],
+      ['5 % of all pieces are lost', 45_000, (way) => way.lose(LOST_SHARE)],
+      ['each piece comes 100 ms late', 20_000, (way) => way.delay(DELAY_MS)],
+      ['1 MiB/s', 20_000, (way) => way.narrow(BYTES_PER_SECOND)],
     ] as const satisfies readonly (readonly [string, number, (way: ReturnType<typeof ways>[number]) => void])[];
     for (const [what, ms, set] of weathers) {
       await play.fault(what, 'none', async () => {

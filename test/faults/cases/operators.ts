@@ -66,14 +66,15 @@ const rolled: FaultCase = {
 
 const paused: FaultCase = {
   id: 'F03',
-  fault: 'SIGSTOP the leader for 5, 20, 40 and 120 s, then SIGCONT',
+  fault: 'SIGSTOP the leader for 5, 20, 40 and 65 s, then SIGCONT',
+  shortened: '65 s rather than 120: two TTLs, and longer than any timeout of the operator',
   stage: { nats: 'one server' },
-  seconds: 220,
+  seconds: 165,
   lapsesAtMost: 0,
   oldestRefreshBelowMs: 22_000,
   run: async (play) => {
     const handovers: number[] = [];
-    for (const seconds of [5, 20, 40, 120]) {
+    for (const seconds of [5, 20, 40, 65]) {
       const { leader } = await play.leaderAndStandby();
       const { process, pid } = leader.operator;
       await play.fault(`the leader is stopped for ${seconds} s`, 'none', async () => {
@@ -95,15 +96,16 @@ const paused: FaultCase = {
 
 const away: FaultCase = {
   id: 'F05',
-  fault: 'kill both operators, 100 pods die, start again after 60 s',
+  fault: 'kill both operators, 100 pods die, start again after 45 s',
+  shortened: '45 s rather than 60: every key has lapsed',
   stage: { nats: 'one server' },
-  seconds: 110,
+  seconds: 90,
   run: async (play) => {
     const sinceMs = play.now();
     const backMs = await play.fault('no operator runs', 'operators', async () => {
       await Promise.all(play.operators.map(({ process }) => process.kill('SIGKILL')));
       await play.observer.doom(100);
-      await play.pause(sinceMs + 60_000 - play.now());
+      await play.pause(sinceMs + 45_000 - play.now());
       const startedMs = play.now();
       const [lastMs] = await Promise.all([
         play.observer.written(startedMs),
