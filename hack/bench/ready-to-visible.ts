@@ -19,6 +19,8 @@ const SINGLES = 250;
 const BURST = 500;
 const BURSTS = 3;
 const BUCKET = 'bench';
+/** An operator that has just started compiles, probes each pod once and writes every status. */
+const SETTLE_MS = 15_000;
 /** Between two pods that become Ready: random, so that no rhythm of the writer can meet it. */
 const PAUSE_MS = { least: 20, most: 80 };
 /** An atomic batch alone takes about 8 ms on one server with file storage, below 1 ms on the others. */
@@ -104,6 +106,7 @@ async function observed<T>(
   };
   await observer.ask('watch', watching);
   await keysStand(observer, STANDING);
+  await sleep(SETTLE_MS);
   return await work(observer);
 }
 
@@ -140,6 +143,7 @@ async function takeBack(
 ): Promise<void> {
   await setAllReady(api, pods, false);
   await keysStand(observer, STANDING);
+  await sleep(SETTLE_MS);
 }
 
 async function keysStand(observer: WorkerProcess, count: number): Promise<void> {

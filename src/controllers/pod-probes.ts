@@ -35,6 +35,13 @@ const LOOK_EVERY_MS = 1_000;
 const ROUND_EVERY_MS = 5_000;
 /** A pod that is known is asked again this rarely while the view is fresh: its answer counts for minutes, not for ever. */
 const AGAIN_AFTER_MS = 300_000;
+/** A round is spread, so that nobody waits for it: opening a thousand sockets at once blocks the event loop for 0.1 s. */
+const FRESH_ROUND_TAKES_MS = 4_000;
+/** The verdicts of a round wait for its end. */
+const JUDGING_ROUND_TAKES_MS = 2_000;
+const STEP_MS = 20;
+/** 2,000 a second, a fifth of a core: of more pods a round takes longer, for refreshes go first. */
+const PROBES_PER_STEP_MAX = 40;
 /** Sockets open at a time. */
 const PROBES_IN_FLIGHT_MAX = 256;
 /** A probe costs about 0.1 ms of CPU: while nothing depends on them they take at most 2 % of a core. */
@@ -97,7 +104,8 @@ export class PodProbes {
         if (seen === 'fresh') await this.#meet(signal);
         else await this.#judge(seen, signal);
       }
-      await clock.sleep(LOOK_EVERY_MS, signal);
+      const dueInMs = this.#roundAtMs + ROUND_EVERY_MS - clock.monotonicMs();
+      await clock.sleep(dueInMs > 0 ? Math.min(dueInMs, LOOK_EVERY_MS) : LOOK_EVERY_MS, signal);
     }
   }
 
@@ -132,14 +140,15 @@ export class PodProbes {
     }
     for (const uid of gone) this.#standings.delete(uid);
     const strangers = [...this.#standings.values()].filter(({ askedAtMs }) => askedAtMs === NEVER);
-    const asked = await this.#askAll([...strangers, ...again].slice(0, PROBES_PER_FRESH_ROUND_MAX), signal);
+    const some = [...strangers, ...again].slice(0, PROBES_PER_FRESH_ROUND_MAX);
+    const asked = await this.#askAll(some, FRESH_ROUND_TAKES_MS, signal);
     for (const { standing, outcome } of asked) qualify(standing, outcome);
   }
 
   /** One round among those that may be judged. */
   async #judge(sight: Sight, signal: AbortSignal): Promise<void> {
     const judged = [...this.#standings.values()].filter(({ answeredInSight }) => answeredInSight);
-    const asked = await this.#askAll(judged, signal);
+    const asked = await this.#askAll(judged, JUDGING_ROUND_TAKES_MS, signal);
     // Those known to be gone are asked too, and may come back, but are no sign of a fault of ours.
     const counted = asked.filter(({ standing, outcome }) => standing.sign !== 'gone' && outcome !== 'impossible');
     const failed = counted.filter(({ outcome }) => outcome === 'failed').length;
@@ -158,13 +167,18 @@ export class PodProbes {
     }
   }
 
-  async #askAll(standings: readonly Standing[], signal: AbortSignal): Promise<readonly Asked[]> {
-    const { prober, clock, onProbe } = this.#context;
+  /** Ends early when the view becomes better or worse: another round is due then. */
+  async #askAll(standings: readonly Standing[], withinMs: number, signal: AbortSignal): Promise<readonly Asked[]> {
+    const { prober, clock, onProbe, sight } = this.#context;
+    const beginMs = clock.monotonicMs();
+    const perStep = Math.min(PROBES_PER_STEP_MAX, Math.ceil((standings.length * STEP_MS) / withinMs));
     const asked: Asked[] = [];
-    const left = standings.values();
+    const left = standings.entries();
     const work = async () => {
-      for (const standing of left) {
-        if (signal.aborted) return;
+      for (const [number, standing] of left) {
+        const waitMs = beginMs + Math.trunc(number / perStep) * STEP_MS - clock.monotonicMs();
+        if (waitMs > 0) await clock.sleep(waitMs, signal);
+        if (signal.aborted || sight() !== this.#sight) return;
         standing.askedAtMs = clock.monotonicMs();
         const outcome = await prober.probe(standing.target, signal);
         onProbe(outcome);
