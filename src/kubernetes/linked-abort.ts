@@ -1,6 +1,9 @@
 // An abort signal that follows another one and can also be aborted by itself. `AbortSignal.any` does the same, but keeps
 // 350 bytes for ever on a long-lived signal for each one whose listeners were left in place (measured on Node 24).
 
+/** One for all: what `abort` makes by itself has a stack that nobody reads, and costs a simulation a tenth of its time. */
+const ENDED = new DOMException('ended', 'AbortError');
+
 export class LinkedAbort {
   readonly #outer: AbortSignal;
   readonly #own = new AbortController();
@@ -8,7 +11,7 @@ export class LinkedAbort {
 
   constructor(outer: AbortSignal) {
     this.#outer = outer;
-    if (outer.aborted) this.#own.abort();
+    if (outer.aborted) this.#own.abort(ENDED);
     else outer.addEventListener('abort', this.#follow, { once: true });
   }
 
@@ -18,7 +21,7 @@ export class LinkedAbort {
 
   abort(): void {
     this.release();
-    this.#own.abort();
+    this.#own.abort(ENDED);
   }
 
   /** Stops following, without aborting. */
