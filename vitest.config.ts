@@ -1,4 +1,4 @@
-// How tests are run. Integration files start real servers and mostly wait for time to pass: three at a time fit on two
+// How tests are run. Integration files start real servers and mostly wait for time to pass: four at a time fit on two
 // cores. Setting up may have to build the tools first.
 
 import { defineConfig } from 'vitest/config';
@@ -8,7 +8,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * Integration files that go on for a minute and more, in this order and before all others: begun last, they would go on
  * alone for minutes. Of those that hold a thousand pods no three are side by side.
  */
-const LONGEST = ['outages', 'leadership', 'nodes', 'status', 'static-stability', 'coexistence', 'reflector', 'layouts'];
+const LONGEST = ['outages', 'leadership', 'nodes', 'coexistence', 'reflector', 'status', 'static-stability', 'layouts'];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -31,7 +31,7 @@ export default defineConfig({
     testTimeout: 120_000,
     hookTimeout: 900_000,
     pool: 'forks',
-    maxWorkers: 3,
+    maxWorkers: 4,
     sequence: { sequencer: LongestFirst },
     reporters: ['default'],
   },

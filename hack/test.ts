@@ -8,7 +8,7 @@ import { judgeWords } from '../test/support/reason-list.ts';
 import { REASONS_DIR } from '../test/support/reason-witness.ts';
 
 /**
- * Integration tests hold real servers to promises in seconds, three files at a time and on whatever else the machine does.
+ * Integration tests hold real servers to promises in seconds, four files at a time and on whatever else the machine does.
  * A file in which a test misses is run once more from the start, alone, and the table says so; a defect misses again.
  * All others come out the same every time.
  */
