@@ -2,16 +2,14 @@
  * `make faults`: plays the fault campaign on real processes, prints a table, writes `.run/faults.json` and a picture of
  * each case that failed, and ends with 1 when one did. docs/developing.md says how to add a case.
  */
-import { mkdir, rm, writeFile } from 'node:fs/promises';
-import { availableParallelism, cpus, loadavg, platform, totalmem } from 'node:os';
+import { rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
-import { VERSION } from '../src/version.ts';
 import { type Outcome, playCampaign } from '../test/faults/campaign.ts';
 import { allCases } from '../test/faults/cases/index.ts';
 import { faultsOf, tableOf } from '../test/faults/report.ts';
-import { serverVersions } from './bench/versions.ts';
 import { runDir } from './control-plane/run-state.ts';
+import { describeCampaign, writeFaultReport } from './faults-report.ts';
 
 // At once: sockets that a fault left half open have been seen to keep Node busy at its own end.
 process.exit(await main());
@@ -48,12 +46,11 @@ async function main(): Promise<number> {
   const cases = values.short && wanted.length === 0 ? chosen.filter(({ short }) => short === true) : chosen;
   const beginMs = performance.now();
   const say = (line: string) => process.stderr.write(`${clock(beginMs).padStart(6)}  ${line}\n`);
-  const loadAtStart = loadavg()[0] ?? 0;
+  const described = await describeCampaign();
   const pictures = join(runDir, 'faults');
   await rm(pictures, { recursive: true, force: true });
   const outcomes: Outcome[] = [];
   const file = join(runDir, 'faults.json');
-  const write = () => writeReport(file, outcomes, loadAtStart);
   await playCampaign({
     cases,
     runs,
@@ -65,34 +62,18 @@ async function main(): Promise<number> {
     say,
     ended: (outcome) => {
       outcomes.push(outcome);
+      // What was played counts, whatever ends the rest.
+      writeFaultReport(file, { ...described, outcomes });
       say(`${outcome.id}  ${outcome.passed ? 'ok' : 'FAILED'} in ${Math.round(outcome.seconds)} s`);
       for (const fault of faultsOf(outcome)) say(`${outcome.id}    ${fault}`);
     },
   });
-  await write();
   process.stdout.write(`${tableOf(outcomes)}\n`);
   const failed = outcomes.filter(({ passed }) => !passed);
   for (const { picture } of failed) if (picture !== undefined) process.stdout.write(`drawn: ${here(picture)}\n`);
   const verdict = `${outcomes.length - failed.length} passed, ${failed.length} failed`;
   process.stdout.write(`${verdict} in ${clock(beginMs)}; ${here(file)} has it all.\n`);
   return failed.length === 0 && outcomes.length > 0 ? 0 : 1;
-}
-
-async function writeReport(file: string, outcomes: readonly Outcome[], loadAtStart: number): Promise<void> {
-  const report = {
-    at: new Date().toISOString(),
-    machine: {
-      platform: platform(),
-      cpu: cpus()[0]?.model ?? 'unknown',
-      cores: availableParallelism(),
-      memoryGiB: Math.round(totalmem() / 2 ** 30),
-      loadAtStart,
-    },
-    versions: { rollcall: VERSION, node: process.version, ...(await serverVersions()) },
-    outcomes,
-  };
-  await mkdir(runDir, { recursive: true });
-  await writeFile(file, `${JSON.stringify(report, undefined, 2)}\n`);
 }
 
 function here(path: string): string {

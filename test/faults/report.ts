@@ -1,4 +1,4 @@
-// What people read of a campaign: the table, and the sentences under it. Nothing here judges.
+// What people read of a campaign: the table, the sentences under it, and how figures are written. Nothing here judges.
 
 import Table from 'cli-table3';
 import type { Outcome } from './campaign.ts';
@@ -42,13 +42,13 @@ export const allFaultsOf = (outcome: Outcome): readonly string[] => {
   return [...outcome.problems, ...missed, ...broken];
 };
 
-const limitOf = ({ atMost, below, atLeast, unit }: Figure): string => {
+export const limitOf = ({ atMost, below, atLeast, unit }: Figure): string => {
   if (atMost !== undefined) return `<= ${shown(atMost, unit)}`;
   if (below !== undefined) return `< ${shown(below, unit)}`;
   return atLeast === undefined ? '-' : `>= ${shown(atLeast, unit)}`;
 };
 
-const shown = (value: number, unit: string): string => {
+export const shown = (value: number, unit: string): string => {
   if (unit === 'ms' && value >= 10_000) return `${(value / 1_000).toFixed(1)} s`;
   return `${Math.round(value).toLocaleString('en')} ${unit}`.trimEnd();
 };
