@@ -37,6 +37,8 @@ const playOutage = async (play: Play, { ms, maxHoldSeconds }: Outage): Promise<r
   const { observer } = play;
   const server = play.stage.cluster.process('kube-apiserver');
   await observer.calm();
+  // What churn made last is Ready, and has its key.
+  await observer.converged(30_000);
   const living = await observer.standing();
   await judged(play, living);
   // Who does not answer any more when the view begins to age is not judged by probes.

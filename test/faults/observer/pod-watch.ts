@@ -126,6 +126,9 @@ export class PodWatch {
   }
 }
 
+/** @param object as the API server answers it */
+export const shownPod = (object: unknown): ShownPod => shownOf(podSchema.parse(object));
+
 const shownOf = ({ metadata, status }: z.infer<typeof podSchema>): ShownPod => ({
   uid: metadata.uid,
   // A pod that is being deleted counts as not Ready, whatever its condition says, and so does one that nothing selects.

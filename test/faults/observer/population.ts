@@ -6,7 +6,7 @@ import { waitFor } from '../../../hack/control-plane/wait.ts';
 import { nowMs, pause } from '../monotonic.ts';
 import type { Listeners } from './listeners.ts';
 import { type KnownPod, type PodTruth, stateOf } from './pod-truth.ts';
-import { CAMPAIGN_LABEL, READY_ANNOTATION, VERSION_LABEL } from './pod-watch.ts';
+import { CAMPAIGN_LABEL, READY_ANNOTATION, shownPod, VERSION_LABEL } from './pod-watch.ts';
 
 export const NAMESPACES = 10;
 const SERVICES_PER_NAMESPACE = 5;
@@ -20,6 +20,7 @@ const CHURN_EVERY_MS = 200;
 /** What churn does, one after the other: mostly what a rollout does. */
 const CHURN = ['replace', 'flap', 'replace', 'version', 'replace'] as const;
 const FLAP_MS = 3_000;
+const DOUBT_MAX_MS = 300_000;
 
 export type Service = { readonly namespace: string; readonly service: string; readonly group: string | null };
 
@@ -31,6 +32,8 @@ export class Population {
   #churned: Promise<unknown> = Promise.resolve();
   #made = 0;
   readonly #closed = new Set<string>();
+  /** Whether a request that failed had its effect is being asked. */
+  readonly #doubts = new Set<Promise<void>>();
   /** Where pods listen; undefined: they do not. */
   readonly #listeners: Listeners | undefined;
 
@@ -127,6 +130,7 @@ export class Population {
   async still(): Promise<void> {
     this.churn(false);
     await this.#churned;
+    await Promise.all(this.#doubts);
   }
 
   /** Deletes these pods and remembers that it did. */
@@ -180,7 +184,7 @@ export class Population {
         this.#truth.askedVersion(pod, version, nowMs());
         await this.#api
           .patch(pathOf(pod), { metadata: { labels: { [VERSION_LABEL]: version } } })
-          .catch(() => this.#truth.doubted(pod));
+          .catch((error: unknown) => this.#doubt(pod, error));
       }
     }
   }
@@ -220,7 +224,9 @@ export class Population {
   }
 
   async #setReady(pod: KnownPod, ready: boolean): Promise<void> {
-    if (pod.gone) return;
+    // Of what is so already nothing would be shown, and it would be waited for in vain.
+    const state = stateOf(pod);
+    if (pod.gone || (ready ? state === 'ready' : state === 'dead' || state === 'leaving')) return;
     if (ready) this.#truth.askedBack(pod, nowMs());
     else this.#truth.askedToGo(pod, nowMs());
     const annotations = { [READY_ANNOTATION]: ready ? null : 'false' };
@@ -230,8 +236,26 @@ export class Population {
   }
 
   #doubt(pod: KnownPod, error: unknown): void {
-    if (error instanceof ApiError && error.status === 404) this.#truth.disappeared(pod.uid, nowMs());
-    else this.#truth.doubted(pod);
+    if (error instanceof ApiError && error.status === 404) return this.#truth.disappeared(pod.uid, nowMs());
+    this.#truth.doubted(pod);
+    const asking: Promise<void> = this.#ask(pod).finally(() => this.#doubts.delete(asking));
+    this.#doubts.add(asking);
+  }
+
+  /** Nothing may ever be shown of a request that was lost: asked until the API server answers, or is away for too long. */
+  async #ask(pod: KnownPod): Promise<void> {
+    const untilMs = nowMs() + DOUBT_MAX_MS;
+    while (nowMs() < untilMs) {
+      await pause(1_000);
+      try {
+        const found = await this.#api.find(pathOf(pod));
+        if (found === undefined || found.metadata.uid !== pod.uid) this.#truth.disappeared(pod.uid, nowMs());
+        else this.#truth.shown(shownPod(found), nowMs());
+        return;
+      } catch {
+        // Away.
+      }
+    }
   }
 }
 

@@ -8,6 +8,7 @@ import { nowMs, pause } from '../monotonic.ts';
 import { type PodTruth, stateOf } from './pod-truth.ts';
 
 const CONVERGED_MS = 15_000;
+const AT_REST_MS = 60_000;
 const QUIET_MS = 4_000;
 const LOOK_EVERY_MS = 100;
 const NAMED = 5;
@@ -30,8 +31,16 @@ export const converged = async (settling: Omit<Settling, 'lastFaultMs'>, deadlin
   }
 };
 
+/** What was asked for is shown: until then the truth itself moves, at the pace of kwok and its retries. */
+const atRest = async (truth: PodTruth): Promise<void> => {
+  const untilMs = nowMs() + AT_REST_MS;
+  const moves = () => [...truth.pods.values()].some((pod) => ['coming', 'leaving'].includes(stateOf(pod)));
+  while (moves() && nowMs() < untilMs) await pause(LOOK_EVERY_MS);
+};
+
 export const convergence = async (settling: Settling): Promise<readonly Violation[]> => {
   const { stream } = settling;
+  await atRest(settling.truth);
   const untilMs = Math.max(settling.lastFaultMs, nowMs()) + CONVERGED_MS;
   while (differences(settling).length > 0 && nowMs() < untilMs) await pause(LOOK_EVERY_MS);
   const wrong = differences(settling);
