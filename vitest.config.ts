@@ -6,7 +6,7 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 /**
  * Integration files that go on for a minute and more, in this order and before all others: begun last, they would go on
- * alone for minutes. Of those that hold a thousand pods no three are side by side.
+ * alone for minutes. The third that holds a thousand pods, static-stability, begins when leadership has ended.
  */
 const LONGEST = ['outages', 'leadership', 'nodes', 'coexistence', 'reflector', 'status', 'static-stability', 'layouts'];
 
