@@ -24,8 +24,10 @@ import { blockedReport, instanceReport } from './reports.ts';
 import {
   dampedAfter,
   heldTerm,
+  isLastMoment,
   isOverdue,
   isShown,
+  LOOK_AGAIN_MS,
   NEVER,
   nextStep,
   type Observed,
@@ -333,7 +335,8 @@ export class InstanceTable {
   written(write: Write, revision: Revision, heartbeatMs: number, nowMs = this.#clock.monotonicMs()): void {
     const { row } = write;
     const released = this.#refusals.release(row, nowMs);
-    row.refreshDueMs = nextRefreshMs(nowMs, this.#stretch.pace(row.wish).intervalMs, TICK_MS, row.fraction);
+    const nextMs = nextRefreshMs(nowMs, this.#stretch.pace(row.wish).intervalMs, TICK_MS, row.fraction);
+    row.refreshDueMs = isLastMoment(row, nowMs) ? Math.min(nextMs, nowMs + LOOK_AGAIN_MS) : nextMs;
     if (write.wish.state.kind === row.wish.state.kind) row.wishedAtMs = SETTLED;
     if (write.reason !== 'Refresh') row.dampedUntilMs = dampedAfter(row, nowMs);
     this.#settle(

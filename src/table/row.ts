@@ -244,6 +244,20 @@ export const isWritable = ({ observed, wish, yieldUntilMs }: Row, nowMs: number)
 /** A key is gone at most this long after its TTL ran out: 340 ms measured, and some air. */
 export const LAPSE_SLACK_MS = 500;
 
+/**
+ * A key that was written at the last moment is written again so much later. When a TTL runs out the server decides that
+ * there shall be a marker, and stores it a moment later, over whatever was accepted in between (nats-server 2.15.2: one of
+ * 280 writes at the very moment; `handleRemovalOrSdm` in its filestore.go). The second write would be refused then.
+ */
+export const LOOK_AGAIN_MS = 1_000;
+
+/** The server may have stored a value up to so much earlier than we knew: the time that a batch may take, and some air. */
+const STORED_EARLIER_MS = 2_500;
+
+/** Whether the value that was replaced at `nowMs` was about to lapse. */
+export const isLastMoment = ({ observed }: Row, nowMs: number): boolean =>
+  observed.kind === 'ours' && nowMs > observed.writtenAtMs + observed.ttlMs - STORED_EARLIER_MS;
+
 /** What people are told of a row. A live key is what the server acknowledged, not what we mean to write. */
 export const reportOf = (row: Row, nowMs: number): Pick<RowReport, 'status' | 'reason'> => {
   const { observed, wish } = row;

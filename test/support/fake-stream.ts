@@ -22,6 +22,8 @@ export type LogEntry =
 
 /** The server's expiry comes so much after the deadline at most, measured on nats-server 2.15. */
 const LAPSE_DELAY_MAX_MS = 340;
+/** Between the server's decision that there shall be a marker and the marker, which comes over whatever is written meanwhile. */
+const MARKER_DELAY_MAX_MS = 100;
 const EMPTY = new Uint8Array(0);
 
 type Draft = Omit<StoredMessage, 'revision' | 'storedAtMs'>;
@@ -48,6 +50,8 @@ export class FakeStream {
   /** Last message per subject, in the order of revisions. */
   readonly #last = new Map<string, StoredMessage>();
   readonly #subjectByRevision = new Map<Revision, string>();
+  /** Cancels of markers that are decided upon. */
+  readonly #markers = new Set<() => void>();
   readonly #lapses = new Map<Revision, { readonly message: StoredMessage; atMs: number; cancel: () => void }>();
   /** All that was stored and not purged, in the order of revisions, replaced or not: what a crash may bring back. */
   #disk: { readonly message: StoredMessage; readonly batch: number }[] = [];
@@ -211,6 +215,8 @@ export class FakeStream {
   close(): void {
     for (const { cancel } of this.#lapses.values()) cancel();
     this.#lapses.clear();
+    for (const cancel of this.#markers) cancel();
+    this.#markers.clear();
   }
 
   #store(draft: Draft, by: string, batch: number): Revision {
@@ -240,11 +246,22 @@ export class FakeStream {
   }
 
   #lapse(message: StoredMessage): void {
-    this.#remove(message, 'lapsed');
     // A purge's marker and the server's own vanish silently; a value and a DEL leave a marker.
     const isMarker = message.operation !== 'PUT' && message.operation !== 'DEL';
-    if (isMarker || this.markerTtlSeconds === 0) return;
+    if (isMarker || this.markerTtlSeconds === 0) return this.#remove(message, 'lapsed');
+    this.#lapses.delete(message.revision);
+    const cancel = this.clock.after(this.random() * MARKER_DELAY_MAX_MS, () => {
+      this.#markers.delete(cancel);
+      this.#mark(message);
+    });
+    this.#markers.add(cancel);
+  }
+
+  /** Expects nothing of the subject, so that a value which was accepted since it was decided is gone as well. */
+  #mark(message: StoredMessage): void {
     const { subject } = message;
+    const last = this.#last.get(subject);
+    if (last !== undefined) this.#remove(last, last === message ? 'lapsed' : 'removed');
     this.#store(
       { subject, ttlSeconds: this.markerTtlSeconds, operation: 'MaxAge', headers: {}, body: EMPTY },
       'server',

@@ -71,6 +71,29 @@ describe('on the leader', () => {
     for (const [index, ms] of times.slice(1).entries()) expect(ms - (times[index] ?? 0)).toBe(10_000);
   });
 
+  test.each([
+    [20_000, 0],
+    [27_000, 0],
+    [28_000, 1],
+    [30_100, 1],
+  ])('a refresh %i ms after the last write is followed by %i more at once: a marker may have come over it', async (ms, more) => {
+    wish('a');
+    acknowledge(take());
+    await clock.advance(ms);
+    acknowledge(take());
+    const times: number[] = [];
+    for (let passed = 100; passed <= 5_000; passed += 100) {
+      await clock.advance(100);
+      const writes = take();
+      if (writes.length > 0) times.push(passed);
+      acknowledge(writes);
+    }
+    // Or the refresh is due by its place in the interval.
+    const early = times.filter((passed) => passed <= 1_500);
+    expect(early).toHaveLength(more);
+    expect(early.every((passed) => passed >= 900)).toBe(true);
+  });
+
   test('a pod that goes is said UNHEALTHY once, and then forgotten', () => {
     wish('a');
     acknowledge(take());
