@@ -6,6 +6,7 @@ import type { Msg } from '@nats-io/transport-node';
 import { nuid } from '@nats-io/transport-node';
 import type { Clock } from '../clock.ts';
 import { RegistryError, type StoredMessage } from '../writer/registry.ts';
+import { askAgain } from './ask-again.ts';
 import type { Connection } from './connection.ts';
 import { callApi, refuse } from './jetstream-api.ts';
 import { fromDelivery } from './stored-message.ts';
@@ -30,6 +31,8 @@ const HEARTBEAT_MS = 100;
 const SILENCE_MAX_MS = 2_000;
 /** Finding the last message of 150,000 subjects takes the server a while. */
 const CREATE_TIMEOUT_MS = 10_000;
+/** While a cluster has no leader of its metadata nobody hears a request: it is sent again, for the same consumer. */
+const CREATE_AGAIN_MS = 1_500;
 /** The server removes by itself what we could not delete. */
 const INACTIVE_THRESHOLD_MS = 10_000;
 const NS_PER_MS = 1_000_000;
@@ -94,7 +97,8 @@ export async function consume(
     const place = filters.length === 1 ? `${name}.${filters[0]}` : name;
     const endpoint = `CONSUMER.CREATE.${stream}.${place}`;
     const body = { stream_name: stream, action: 'create', config };
-    const answer = await callApi(connection, endpoint, body, ended, CREATE_TIMEOUT_MS);
+    const create = (until: AbortSignal) => callApi(connection, endpoint, body, until, CREATE_TIMEOUT_MS);
+    const answer = await askAgain(create, { clock, everyMs: CREATE_AGAIN_MS, signal: ended });
     if (answer.error !== undefined) refuse(answer.error, 'creating a consumer');
     while (!ended.aborted) {
       heard = false;
