@@ -7,14 +7,11 @@ import {
   MESSAGE_LENGTH_MAX,
   type RegistrationStatus,
 } from './crd-status-schema.ts';
-import type { Wish } from './instance.ts';
+import { effectiveOf, type InForce, storedEffective, stretched, withMaxAge } from './effective-settings.ts';
 import { type Circumstances, type Holding, limitationsOf } from './limitations.ts';
 import type { Claim } from './name-claims.ts';
-import { isKeyLayout } from './names.ts';
-import { paceOf } from './pace.ts';
 import { asList, asObject } from './raw.ts';
 import type { RegistrationView } from './service-registration.ts';
-import type { Settings } from './settings.ts';
 import { formatSeconds } from './timestamp.ts';
 
 /** One selected pod under one registration, as the table knows it. */
@@ -50,8 +47,8 @@ export type InstanceReport = {
   readonly refusal?: Refusal;
   readonly version?: string;
   readonly versionNote?: string;
-  /** What counts for this one, which its workload may have a word in. Absent for a pod that another resource has. */
-  readonly inForce?: Pick<Wish, 'ttlMs' | 'intervalMs' | 'keyLayout' | 'whenNotReady' | 'content'>;
+  /** Absent for a pod that another resource has. */
+  readonly inForce?: InForce;
   /** Wall ms of the last change of `status`. */
   readonly sinceMs: number;
 };
@@ -97,7 +94,6 @@ export type SummaryInput = {
 
 export type { RegistrationStatus };
 
-type Effective = NonNullable<RegistrationStatus['effective']>;
 type Counts = RegistrationStatus['instances'];
 type ConditionStatus = RegistrationStatus['conditions'][number]['status'];
 type Reasons = typeof CONDITION_REASONS;
@@ -118,7 +114,13 @@ export const summarise = (input: SummaryInput): RegistrationStatus => {
   const { registration, reports } = input;
   const stored = asObject(registration.status);
   const { settings } = registration;
-  const agreed = settings.kind === 'valid' ? effectiveOf(settings.value, reports) : storedEffective(stored);
+  const agreed =
+    settings.kind === 'valid'
+      ? effectiveOf(
+          settings.value,
+          reports.flatMap(({ inForce }) => inForce ?? []),
+        )
+      : storedEffective(stored);
   // What is stored was stretched when it was stored.
   const paced = agreed === undefined || settings.kind === 'invalid' ? agreed : stretched(agreed, input.stretch ?? 1);
   const effective = paced === undefined ? undefined : withMaxAge(paced, input.registry.maxAgeSeconds);
@@ -160,71 +162,6 @@ export const sameStatus = (a: unknown, b: unknown): boolean => {
   if (left === undefined || right === undefined) return false;
   const names = new Set([...Object.keys(left), ...Object.keys(right)]);
   return [...names].every((name) => sameStatus(left[name], right[name]));
-};
-
-/** Where the workloads' annotations give all instances the same, that; else what the resource alone says. */
-const effectiveOf = (settings: Settings, reports: readonly InstanceReport[]): Effective => {
-  const [first, ...others] = reports.flatMap(({ inForce }) => inForce ?? []);
-  const own = {
-    ttlSeconds: settings.ttlSeconds,
-    refreshIntervalSeconds: settings.refreshIntervalSeconds,
-    keyLayout: settings.keyLayout,
-    whenNotReady: settings.whenNotReady,
-    ...inGroup(settings.stickyActiveGroup),
-  };
-  if (first === undefined || settings.suspend || !others.every((other) => sameInForce(first, other))) return own;
-  return {
-    ...own,
-    ttlSeconds: first.ttlMs / 1_000,
-    refreshIntervalSeconds: first.intervalMs / 1_000,
-    keyLayout: first.keyLayout,
-    whenNotReady: first.whenNotReady,
-    ...inGroup(first.content.stickyActiveGroup),
-  };
-};
-
-const inGroup = (group: unknown): Pick<Effective, 'stickyActiveGroup'> =>
-  typeof group === 'string' ? { stickyActiveGroup: group } : {};
-
-type InForce = NonNullable<InstanceReport['inForce']>;
-
-const sameInForce = (a: InForce, b: InForce): boolean =>
-  a.ttlMs === b.ttlMs &&
-  a.intervalMs === b.intervalMs &&
-  a.keyLayout === b.keyLayout &&
-  a.whenNotReady === b.whenNotReady &&
-  a.content.stickyActiveGroup === b.content.stickyActiveGroup;
-
-/** What the write budget makes of it. */
-const stretched = (agreed: Effective, stretch: number): Effective => {
-  const { ttlSeconds, refreshIntervalSeconds } = agreed;
-  const pace = paceOf({ ttlMs: ttlSeconds * 1_000, intervalMs: refreshIntervalSeconds * 1_000 }, stretch);
-  return { ...agreed, ttlSeconds: pace.ttlMs / 1_000, refreshIntervalSeconds: pace.intervalMs / 1_000 };
-};
-
-/** What the bucket leaves of it, in whole seconds as all TTLs are. */
-const withMaxAge = (agreed: Effective, maxAgeSeconds: number): Effective =>
-  maxAgeSeconds > 0 && maxAgeSeconds < agreed.ttlSeconds
-    ? { ...agreed, ttlSeconds: Math.floor(maxAgeSeconds) }
-    : agreed;
-
-/** While the spec is invalid the last good settings stay in force, and so does what is said of them. */
-const storedEffective = (stored: ReturnType<typeof asObject>): Effective | undefined => {
-  const effective = asObject(stored?.['effective']);
-  const ttlSeconds = effective?.['ttlSeconds'];
-  const refreshIntervalSeconds = effective?.['refreshIntervalSeconds'];
-  const keyLayout = effective?.['keyLayout'];
-  const whenNotReady = effective?.['whenNotReady'];
-  if (typeof ttlSeconds !== 'number' || typeof refreshIntervalSeconds !== 'number') return undefined;
-  if (!isKeyLayout(keyLayout)) return undefined;
-  if (whenNotReady !== 'MarkUnhealthy' && whenNotReady !== 'Lapse' && whenNotReady !== 'Remove') return undefined;
-  return {
-    ttlSeconds,
-    refreshIntervalSeconds,
-    keyLayout,
-    whenNotReady,
-    ...inGroup(effective?.['stickyActiveGroup']),
-  };
 };
 
 const countsOf = (reports: readonly InstanceReport[]): Counts => {
