@@ -3,7 +3,7 @@
  * target is missed. One measurement at a time. docs/benchmarks.md says how to read it.
  */
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises';
-import { arch, availableParallelism, cpus, loadavg, platform, tmpdir, totalmem } from 'node:os';
+import { tmpdir } from 'node:os';
 import { join, relative } from 'node:path';
 import { parseArgs } from 'node:util';
 import Table from 'cli-table3';
@@ -15,7 +15,7 @@ import { measureLeaseLoad } from './bench/lease-load.ts';
 import { measureMemory } from './bench/memory.ts';
 import { measureReadyToVisible } from './bench/ready-to-visible.ts';
 import { measureStart } from './bench/start.ts';
-import { serverVersions } from './bench/versions.ts';
+import { describeMachine, serverVersions } from './bench/versions.ts';
 import { runDir } from './control-plane/run-state.ts';
 
 const MEASUREMENTS = {
@@ -45,7 +45,7 @@ async function main(): Promise<number> {
   }
   const begin = performance.now();
   const say = (line: string) => process.stderr.write(`${seconds(begin).padStart(7)}  ${line}\n`);
-  const loadAtStart = loadavg()[0] ?? 0;
+  const machine = describeMachine();
   const measured: Measured[] = [];
   const failed: Name[] = [];
   for (const name of only === undefined ? NAMES : [only]) {
@@ -64,13 +64,7 @@ async function main(): Promise<number> {
   const missed = figures.filter((figure) => !holds(figure));
   const report = {
     at: new Date().toISOString(),
-    machine: {
-      platform: `${platform()} ${arch()}`,
-      cpu: cpus()[0]?.model ?? 'unknown',
-      cores: availableParallelism(),
-      memoryGiB: Math.round(totalmem() / 2 ** 30),
-      loadAtStart,
-    },
+    machine,
     versions: { rollcall: VERSION, node: process.version, ...(await serverVersions()) },
     ...Object.assign({}, ...measured.map((one) => one.results)),
     missed: missed.map(({ name }) => name),
@@ -80,7 +74,7 @@ async function main(): Promise<number> {
   const file = join(runDir, only === undefined ? 'bench.json' : `bench.${only}.json`);
   await writeFile(file, `${JSON.stringify(report, undefined, 2)}\n`);
   process.stdout.write(`${tableOf(figures)}\n`);
-  const busy = report.machine.loadAtStart > report.machine.cores / 2;
+  const busy = machine.loadAtStart > machine.cores / 2;
   if (busy)
     process.stdout.write('The machine was busy before the bench began, so every time is longer than it need be.\n');
   const verdict = missed.length === 0 ? 'No target missed' : `${missed.length} targets missed`;

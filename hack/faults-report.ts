@@ -2,25 +2,18 @@
 
 import { execFile } from 'node:child_process';
 import { mkdirSync, writeFileSync } from 'node:fs';
-import { availableParallelism, cpus, loadavg, platform, totalmem } from 'node:os';
 import { dirname } from 'node:path';
 import { promisify } from 'node:util';
 import { VERSION } from '../src/version.ts';
 import type { Outcome } from '../test/faults/campaign.ts';
-import { serverVersions } from './bench/versions.ts';
+import { describeMachine, type Machine, serverVersions } from './bench/versions.ts';
 
 export type FaultReport = {
   readonly at: string;
   readonly commit: string;
   /** The same for commits that differ in other things than the operator and the campaign. */
   readonly sources: string;
-  readonly machine: {
-    readonly platform: string;
-    readonly cpu: string;
-    readonly cores: number;
-    readonly memoryGiB: number;
-    readonly loadAtStart: number;
-  };
+  readonly machine: Machine;
   readonly versions: Readonly<Record<string, string>>;
   readonly outcomes: readonly Outcome[];
 };
@@ -31,13 +24,7 @@ export async function describeCampaign(): Promise<Omit<FaultReport, 'outcomes'>>
     at: new Date().toISOString(),
     commit: await git('describe', '--always', '--dirty'),
     sources: `${await git('rev-parse', 'HEAD:src')} ${await git('rev-parse', 'HEAD:test/faults')}`,
-    machine: {
-      platform: platform(),
-      cpu: cpus()[0]?.model ?? 'unknown',
-      cores: availableParallelism(),
-      memoryGiB: Math.round(totalmem() / 2 ** 30),
-      loadAtStart: loadavg()[0] ?? 0,
-    },
+    machine: describeMachine(),
     versions: { rollcall: VERSION, node: process.version, ...(await serverVersions()) },
   };
 }
