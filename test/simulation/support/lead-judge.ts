@@ -37,7 +37,7 @@ export class LeadJudge {
       return;
     }
     this.#brokenLedSinceMs ??= nowMs;
-    // While nothing new happens its old view is as good as any; what does happen is told by whoever leads next.
+    // An old view does no harm until something changes; then whoever leads next tells of it.
     const { faults } = world.broken[0]?.api ?? {};
     const isCut = faults?.unreachable === true;
     if (nowMs - world.changedAtMs < (isCut ? BROKEN_LEADS_MS : SILENT_SOURCE_MS)) {
