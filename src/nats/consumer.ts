@@ -32,7 +32,7 @@ const SILENCE_MAX_MS = 2_000;
 /** Finding the last message of 150,000 subjects takes the server a while. */
 const CREATE_TIMEOUT_MS = 10_000;
 /** While a cluster has no leader of its metadata nobody hears a request: it is sent again, for the same consumer. */
-const CREATE_AGAIN_MS = 1_500;
+const CREATE_AGAIN_MS = 500;
 /** The server removes by itself what we could not delete. */
 const INACTIVE_THRESHOLD_MS = 10_000;
 const NS_PER_MS = 1_000_000;

@@ -12,7 +12,7 @@ import { instanceFilters, subjectOf } from './batch-plan.ts';
 import { judgeContext } from './commit.ts';
 import type { WriterContext } from './context.ts';
 import { judge } from './judge.ts';
-import type { Term } from './lock.ts';
+import { RENEW_EVERY_MS, type Term } from './lock.ts';
 import { type Orphan, orphanOf } from './orphan.ts';
 import { RegistryError, type StoredMessage } from './registry.ts';
 
@@ -49,7 +49,7 @@ export const takeOver = async (
   const judged = new Map<InstanceKey, Judged>();
   const strays = new Map<InstanceKey, StoredMessage>();
   let keys = 0;
-  for await (const page of registry.readBack(instanceFilters(bucket), signal)) {
+  for await (const page of pagesOf(context, renewLock, signal)) {
     await inSlices(page, pause, (message) => {
       const key = parseInstanceKey(message.subject.slice(`$KV.${bucket}.`.length))?.key;
       if (key === undefined) return;
@@ -88,6 +88,37 @@ export const takeOver = async (
   }
   return { keys, ...(await adoptOrphans(context, strays, term, pause)), lapsed };
 };
+
+/**
+ * What is under the prefix, in pages. The lock is renewed while the registry lets us wait for one: a cluster that has lost
+ * the leader of its metadata makes no consumer for seconds.
+ */
+async function* pagesOf(
+  { registry, clock, bucket }: WriterContext,
+  renewLock: () => Promise<void>,
+  signal: AbortSignal,
+): AsyncGenerator<readonly StoredMessage[]> {
+  const over = new AbortController();
+  const read = registry.readBack(instanceFilters(bucket), AbortSignal.any([signal, over.signal]));
+  const pages = read[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      const coming = pages.next();
+      const here = new AbortController();
+      coming.catch(() => undefined).finally(() => here.abort());
+      while (!here.signal.aborted) {
+        await clock.sleep(RENEW_EVERY_MS / 2, here.signal);
+        if (!here.signal.aborted) await renewLock();
+      }
+      const { value, done } = await coming;
+      if (done === true) return;
+      yield value;
+    }
+  } finally {
+    over.abort();
+    await pages.return?.();
+  }
+}
 
 /** The table begins to schedule with what was read. Returns how many keys were lost since they were last seen. */
 const settleRows = async (

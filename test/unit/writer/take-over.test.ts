@@ -142,3 +142,41 @@ describe('in slices, with the lock renewed between them', () => {
     expect(reasons).toHaveLength(PODS);
   });
 });
+
+test('the lock is renewed while the registry lets the first page wait', async () => {
+  const first = bench.replica('a');
+  await leads(first);
+  wish(first, 'pod-1');
+  await bench.clock.advance(1_000);
+  const second = bench.replica('b');
+  wish(second, 'pod-1');
+  const readBack = second.registry.readBack.bind(second.registry);
+  second.registry.readBack = async function* (...args) {
+    await bench.clock.sleep(15_000, args[1]);
+    yield* readBack(...args);
+  };
+  first.stop.abort();
+  await bench.clock.advance(100);
+  const stoppedAtMs = bench.clock.monotonicMs();
+  await leads(second);
+  expect(bench.clock.monotonicMs() - stoppedAtMs).toBeLessThan(17_000);
+  expect(new Set(renewals().map((atMs, index, all) => atMs - (all[index - 1] ?? atMs) < 4_000))).toEqual(
+    new Set([true]),
+  );
+});
+
+test('a take-over that loses the lock while the first page is not there ends, and another one begins', async () => {
+  const only = bench.replica('b');
+  let reads = 0;
+  const readBack = only.registry.readBack.bind(only.registry);
+  only.registry.readBack = async function* (...args) {
+    reads += 1;
+    if (reads === 1) await bench.clock.sleep(60_000, args[1]);
+    yield* readBack(...args);
+  };
+  wish(only, 'pod-1');
+  await bench.clock.until(() => reads === 1, 10_000);
+  bench.stream.storeAlone(LOCK, 6, '', 'somebody');
+  await bench.clock.until(() => only.writer.leading, 20_000);
+  expect(reads).toBe(2);
+});
