@@ -250,13 +250,18 @@ export const slanders = ({ messages }: Recorded, wasReady: WasReady, from = 0): 
 
 /**
  * The longest time that an ACTIVE key stood without a write, from the mark to the end of the record; keys that vanished
- * count up to then. What stood before the mark counts from its last write.
+ * count up to then. What stood before the mark counts from its last write. `livesUntil`: when the pod of such a message
+ * ceased to be Ready, by the server's clock; a key that is let go counts up to then.
  */
-export const oldestRefresh = ({ messages }: Recorded, from = 0): { readonly ageMs: number; readonly key: string } => {
+export const oldestRefresh = (
+  { messages }: Recorded,
+  from = 0,
+  livesUntil: (sighting: Sighting) => number = () => Number.POSITIVE_INFINITY,
+): { readonly ageMs: number; readonly key: string } => {
   const active = new Map<string, Sighting>();
   let oldest = { ageMs: 0, key: 'none' };
   const consider = (before: Sighting, untilMs: number) => {
-    const ageMs = untilMs - before.storedAtMs;
+    const ageMs = Math.min(untilMs, livesUntil(before)) - before.storedAtMs;
     if (ageMs > oldest.ageMs) oldest = { ageMs, key: before.key ?? '' };
   };
   messages.forEach((sighting, index) => {

@@ -175,7 +175,7 @@ const lies = ({ story, pods, faults, fromMs }: Evidence): readonly Violation[] =
       !same || !known4 || !version
         ? 'untrue of its pod'
         : slander
-          ? 'UNHEALTHY of a Ready pod'
+          ? `UNHEALTHY of a pod that was Ready ${aroundIt(pod, atMs)}`
           : role
             ? 'STANDBY without a group'
             : undefined;
@@ -184,6 +184,16 @@ const lies = ({ story, pods, faults, fromMs }: Evidence): readonly Violation[] =
       : [{ invariant: 'I4', atMs, sentence: `seq ${seq}, ${pod.service}/${pod.name}: ${problem}` }];
   });
 };
+
+/** From when to when the pod was Ready, in s before and after. */
+const aroundIt = (pod: KnownPod, atMs: number): string =>
+  readySpells(pod, Number.POSITIVE_INFINITY)
+    .filter((spell) => spell.fromMs <= atMs && atMs <= spell.toMs)
+    .map(
+      ({ fromMs, toMs }) =>
+        `from ${((fromMs - atMs) / 1_000).toFixed(1)} s to +${((toMs - atMs) / 1_000).toFixed(1)} s`,
+    )
+    .join();
 
 /** I3: keys of pods that the API never had. */
 export const strangers = ({ story, existed, fromMs }: Evidence): readonly Violation[] =>

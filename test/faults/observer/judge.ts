@@ -8,7 +8,7 @@ import { percentile } from '../percentile.ts';
 import { leaderless, obstructed, type Window, within } from './excuses.ts';
 import { gaps, ghosts, roleless, strangers, untruths } from './invariants.ts';
 import { entryAt, type KeyStory, tellStory } from './key-story.ts';
-import { type KnownPod, type PodTruth, readySpells, wasReady } from './pod-truth.ts';
+import { type KnownPod, livesUntil, type PodTruth, readySpells, wasReady } from './pod-truth.ts';
 import type { StatusSample } from './status-watch.ts';
 
 export type Case = {
@@ -62,7 +62,7 @@ export const judge = (one: Case): Judgement => {
       ...effort,
     ].toSorted((a, b) => a.atMs - b.atMs),
     lapses: gapped.lapses,
-    oldestRefreshMs: oldestRefresh(stream, from).ageMs,
+    oldestRefreshMs: oldestRefresh(stream, from, livesUntil(pods, atMs)).ageMs,
     ghostP99Ms: percentile(ghostly.delaysMs, 0.99),
     truthP99Ms: percentile(untrue.delaysMs, 0.99),
     deaths: ghostly.delaysMs.length,

@@ -5,8 +5,9 @@ import { type Excuse, type Fault, type Judgement, together } from '../../faults/
 import { counted, leaderless } from '../../faults/observer/excuses.ts';
 import { type Evidence, gaps, ghosts, roleless, strangers, untruths } from '../../faults/observer/invariants.ts';
 import { tellStory } from '../../faults/observer/key-story.ts';
-import { type KnownPod, PodTruth, stateOf } from '../../faults/observer/pod-truth.ts';
+import { type KnownPod, livesUntil, PodTruth, stateOf } from '../../faults/observer/pod-truth.ts';
 import type { Sighting } from '../../support/stream-observer.ts';
+import { oldestRefresh } from '../../support/stream-verdicts.ts';
 
 const END_MS = 120_000;
 type Status = 'ACTIVE' | 'STANDBY' | 'UNHEALTHY';
@@ -26,7 +27,7 @@ const key = (pod: KnownPod, atMs: number, status?: Status, version = '1.4.2'): S
   const metadata = { namespace: pod.namespace, pod: pod.name, port: 8080 };
   const { service: serviceName, group: stickyActiveGroup, uid: instanceId } = pod;
   const value = { serviceName, instanceId, version, status, lastHeartbeat: '', stickyActiveGroup, metadata };
-  return sighting(atMs, { key: name, subject, podUid: pod.uid, value });
+  return sighting(atMs, { key: name, subject, podUid: pod.uid, value, headers: { 'Rollcall-Schema': '1' } });
 };
 
 const lock = (atMs: number, term: number): Sighting =>
@@ -53,6 +54,32 @@ const evidence = (truth: PodTruth, messages: readonly Sighting[], faults: readon
   leaderless: leaderless(messages, ({ atMs }) => atMs),
   fromMs: 0,
   toMs: END_MS,
+});
+
+describe('the oldest refresh', () => {
+  const truth = new PodTruth();
+  const [kept, dying] = [aPod(truth, 'kept'), aPod(truth, 'dying')];
+  for (const { uid } of [kept, dying]) truth.shown(ready(uid), 1_000);
+  truth.askedToGo(dying, 12_000);
+  const began = [key(kept, 1_500, 'ACTIVE'), key(dying, 1_600, 'ACTIVE')];
+  const refreshed = [key(kept, 11_500, 'ACTIVE'), key(kept, 21_500, 'ACTIVE'), key(kept, 31_500, 'ACTIVE')];
+
+  test.each([
+    ['of a key that is let go counts until its pod died', [...began, ...refreshed, key(dying, 31_600)], 10_400],
+    ['of a key of a living pod counts until it vanishes', [...began, key(dying, 31_600), key(kept, 31_700)], 30_200],
+    [
+      'of what was said of the dead does not count',
+      [...refreshed, key(dying, 12_100, 'ACTIVE'), key(dying, 42_100)],
+      10_600,
+    ],
+  ])('%s', (_, messages, expected) => {
+    const { ageMs } = oldestRefresh(
+      { messages },
+      0,
+      livesUntil([kept, dying], ({ atMs }) => atMs),
+    );
+    expect(ageMs).toBe(expected);
+  });
 });
 
 describe('I1: gaps', () => {
