@@ -20,13 +20,15 @@ const FIRST_AFTER_MS = 15_000;
 const EVERY_MS = 60_000;
 /** What became wished for a shorter while ago has had no time to be written. */
 const EXPECTED_AFTER_MS = 5_000;
+/** A server expires a value within a second or two of its TTL's end. */
+const OUTLIVED_AFTER_MS = 10_000;
 /** Comparing this many messages at a stretch keeps the event loop free enough. */
 const SLICE = 500;
 
 /** What one audit found, in keys. All but `compared` and `foreign` are 0 where all is well. */
 export type Findings = {
   readonly compared: number;
-  /** Ours, said to be alive, and nobody wishes for them. */
+  /** Ours, said to be alive or long due to have lapsed, and nobody wishes for them. */
   readonly ghosts: number;
   /** Of Ready pods, and not there: neither ours nor anybody's. */
   readonly missing: number;
@@ -72,6 +74,7 @@ const auditOnce = async (context: WriterContext, term: Term, signal: AbortSignal
   const startedAtMs = clock.monotonicMs();
   const seen = new Set<InstanceKey>();
   const suspects = new Set<InstanceKey>();
+  const outlived = new Map<InstanceKey, StoredMessage>();
   let foreign = 0;
   for await (const page of registry.readBack(instanceFilters(bucket), signal)) {
     for (let start = 0; start < page.length; start += SLICE) {
@@ -81,7 +84,9 @@ const auditOnce = async (context: WriterContext, term: Term, signal: AbortSignal
         seen.add(key);
         const row = table.get(key);
         const agrees = row === undefined ? !isGhost(message, context, term) : asKnown(row, message);
-        if (!agrees) suspects.add(key);
+        const isLeft = row === undefined && isOurs(message, context) && hasOutlived(message, context, term);
+        if (isLeft) outlived.set(key, message);
+        if (isLeft || !agrees) suspects.add(key);
         else if (row === undefined ? !isOurs(message, context) : row.observed.kind === 'foreign') foreign += 1;
       }
       await clock.yield();
@@ -92,15 +97,22 @@ const auditOnce = async (context: WriterContext, term: Term, signal: AbortSignal
     if (isExpected(row, startedAtMs) && !seen.has(row.key)) suspects.add(row.key);
     if ((asked += 1) % (SLICE * 10) === 0) await clock.yield();
   }
-  const confirmed = await confirm(context, term, [...suspects], signal);
+  const confirmed = await confirm(context, term, [...suspects], outlived, signal);
   return { compared: seen.size, foreign: foreign + confirmed.foreign, ...confirmed.found };
 };
 
 /** Reads the suspects from the stream's leader: what was merely written meanwhile is none. */
-const confirm = async (context: WriterContext, term: Term, suspects: readonly InstanceKey[], signal: AbortSignal) => {
+const confirm = async (
+  context: WriterContext,
+  term: Term,
+  suspects: readonly InstanceKey[],
+  outlived: ReadonlyMap<InstanceKey, StoredMessage>,
+  signal: AbortSignal,
+) => {
   const { table, registry, clock, bucket } = context;
   const found = { ghosts: 0, missing: 0, drifted: 0 };
   let foreign = 0;
+  let covered = 0;
   const strays = new Map<InstanceKey, StoredMessage>();
   for (let start = 0; start < suspects.length; start += KEYS_PER_BATCH) {
     const keys = suspects.slice(start, start + KEYS_PER_BATCH);
@@ -114,7 +126,10 @@ const confirm = async (context: WriterContext, term: Term, suspects: readonly In
       const message = messages[index];
       const row = table.get(key);
       if (row === undefined) {
+        const left = outlived.get(key);
         if (message !== undefined && isGhost(message, context, term)) strays.set(key, message);
+        else if (left !== undefined && message?.operation !== 'PUT' && cover(context, term, left, message))
+          covered += 1;
         continue;
       }
       // What came of it while it was read says more than what was read.
@@ -128,13 +143,39 @@ const confirm = async (context: WriterContext, term: Term, suspects: readonly In
       if (row.observed.kind !== observed.kind || observed.kind !== 'none') learn(context, row, observed);
     }
   }
-  found.ghosts = strays.size;
+  found.ghosts = strays.size + covered;
   if (signal.aborted) return { found, foreign };
   await adoptOrphans(context, strays, term, async () => {
     await clock.yield();
     if (signal.aborted) throw new RegistryError('transient', 'stopped');
   });
   return { found, foreign };
+};
+
+/** A value whose TTL is long over. */
+const hasOutlived = ({ storedAtMs, ttlSeconds }: StoredMessage, context: WriterContext, term: Term): boolean =>
+  ttlSeconds !== undefined &&
+  judgeContext(context, term).serverWallMs > storedAtMs + ttlSeconds * 1_000 + OUTLIVED_AFTER_MS;
+
+/**
+ * A server of a cluster that came back from a crash may hold values again that lapsed, and keeps them for ever: the
+ * stream's leader has none to expire, and whoever reads from that server is told of pods long gone. A marker under the key
+ * takes their place on every server. Returns whether there will be one.
+ */
+const cover = (
+  context: WriterContext,
+  term: Term,
+  left: StoredMessage,
+  atLeader: StoredMessage | undefined,
+): boolean => {
+  const orphan = orphanOf(left, context.bucket, context.operatorId, context.settingsOf);
+  if (orphan === undefined) return false;
+  const { wish, instanceId, form } = orphan;
+  const now = judgeContext(context, term);
+  // As if it had just been written where the leader stands: so it is removed like any other key.
+  const stands = { ...left, revision: atLeader?.revision ?? 0, storedAtMs: now.serverWallMs };
+  context.table.adoptOrphan({ ...wish, whenNotReady: 'Remove' }, instanceId, form, judge(stands, wish.pod, now));
+  return true;
 };
 
 /** The table knows this message, or a later one, or knows that it does not know. */

@@ -1,4 +1,4 @@
-import { beforeEach, expect, test } from 'vitest';
+import { beforeEach, describe, expect, test } from 'vitest';
 import { objectKey } from '../../../src/domain/pod.ts';
 import { encodeInstance } from '../../../src/domain/service-instance.ts';
 import { aWish, uidOf, type WishOptions } from '../../support/wishes.ts';
@@ -131,4 +131,51 @@ test('nothing is compared with an old view', async () => {
   plant('service-instances.trading-service.ghost', 'ghost');
   await bench.clock.advance(TWO_AUDITS_MS);
   expect(bench.audits).toEqual([]);
+});
+
+describe('a server that came back with values that lapsed long ago', () => {
+  const left = 'service-instances.trading-service.left';
+
+  /** Plants a value, lets it lapse, and has every read-back from then on find it all the same, until it is covered. */
+  const resurrect = async (status: 'ACTIVE' | 'UNHEALTHY') => {
+    const replica = await leader(3, SELDOM);
+    const { head, tail } = encodeInstance(aWish({ podName: 'old' }).content, 'left', status);
+    bench.stream.put(subject(left), `${head}2026-11-23T09:00:00.000Z${tail}`, {
+      ttlSeconds: 1,
+      headers: { 'Rollcall-Owner': `test/trading/old/${uidOf('old')}`, 'Rollcall-Term': '1' },
+    });
+    const ghost = bench.stream.last(subject(left));
+    if (ghost === undefined) throw new Error('nothing was planted');
+    const readBack = replica.registry.readBack.bind(replica.registry);
+    let covered = false;
+    replica.registry.readBack = async function* (...args) {
+      covered ||= bench.stream.last(subject(left))?.operation === 'PURGE';
+      if (!covered) yield [ghost];
+      yield* readBack(...args);
+    };
+    await bench.clock.advance(3_000);
+  };
+
+  test.each(['ACTIVE', 'UNHEALTHY'] as const)('has them covered by a marker: %s', async (status) => {
+    await resurrect(status);
+    expect(bench.stream.last(subject(left))?.operation).toBe('MaxAge');
+    await bench.clock.advance(AN_AUDIT_MS);
+    expect(bench.audits).toEqual([{ ...NONE, compared: 4, ghosts: 1 }]);
+    expect(bench.stream.last(subject(left))).toMatchObject({ operation: 'PURGE', ttlSeconds: 60 });
+    await bench.clock.advance(TWO_AUDITS_MS);
+    expect(bench.audits.slice(1).map(({ ghosts }) => ghosts)).toEqual([0]);
+    expect(bench.values()[left]).toBeUndefined();
+  });
+
+  test('and one that its leader has as well is left to it', async () => {
+    await leader(3, SELDOM);
+    const { head, tail } = encodeInstance(aWish({ podName: 'old' }).content, 'left', 'UNHEALTHY');
+    bench.stream.put(subject(left), `${head}2026-11-23T09:00:00.000Z${tail}`, {
+      ttlSeconds: 600,
+      headers: { 'Rollcall-Owner': `test/trading/old/${uidOf('old')}`, 'Rollcall-Term': '1' },
+    });
+    await bench.clock.advance(AN_AUDIT_MS);
+    expect(bench.audits).toEqual([{ ...NONE, compared: 4 }]);
+    expect(bench.values()[left]).toMatchObject({ status: 'UNHEALTHY' });
+  });
 });
