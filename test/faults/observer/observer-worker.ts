@@ -131,6 +131,9 @@ function standing(): readonly Sighting[] {
   });
 }
 
+/** What two readings of a message's time may differ by: one of the clocks shows whole milliseconds. */
+const CLOCKS_MS = 2;
+
 /** Between the wall clock of the servers of this machine and the campaign's clock. */
 const atMs = (sighting: Sighting): number => sighting.storedAtMs + nowMs() - Date.now();
 
@@ -147,7 +150,10 @@ async function taken({ sinceMs, deadlineMs, notPid }: Since & { readonly notPid:
         const pid = Number(/-(\d+)-[0-9a-f]{8}$/.exec(sighting.headers['Rollcall-Holder'] ?? '')?.[1]);
         const at = atMs(sighting);
         if (at < sinceMs || pid === notPid) continue;
-        return { atMs: at, term: Number(sighting.headers['Rollcall-Term']), pid };
+        const { 'Rollcall-Term': term } = sighting.headers;
+        // A lock that was renewed before it came here is not seen; the keys of the same term are.
+        const begun = stream.messages.find((one) => one.headers['Rollcall-Term'] === term && atMs(one) >= sinceMs);
+        return { atMs: begun === undefined ? at : atMs(begun), term: Number(term), pid };
       }
       return undefined;
     },
@@ -155,11 +161,12 @@ async function taken({ sinceMs, deadlineMs, notPid }: Since & { readonly notPid:
   );
 }
 
-/** When the last of the keys of all pods that are Ready was written for the first time since then. */
+/** When the last of the keys of all pods that are Ready since then was written for the first time since then. */
 async function written({ sinceMs, deadlineMs }: Since): Promise<number> {
   const { stream, population } = here();
   const first = new Map<string, number>();
   let next = 0;
+  const concerned = () => population.living().filter(({ steps }) => (steps.at(-1)?.atMs ?? 0) <= sinceMs);
   await waitFor(
     'a write of every key',
     () => {
@@ -167,13 +174,13 @@ async function written({ sinceMs, deadlineMs }: Since): Promise<number> {
         const sighting = stream.messages[next];
         if (sighting?.value === undefined || sighting.value.status === 'UNHEALTHY') continue;
         const at = atMs(sighting);
-        if (at >= sinceMs && !first.has(sighting.podUid)) first.set(sighting.podUid, at);
+        if (at >= sinceMs - CLOCKS_MS && !first.has(sighting.podUid)) first.set(sighting.podUid, at);
       }
-      return population.living().every(({ uid, steps }) => first.has(uid) || (steps.at(-1)?.atMs ?? 0) > sinceMs);
+      return concerned().every(({ uid }) => first.has(uid));
     },
     { deadlineMs },
   );
-  return Math.max(sinceMs, ...first.values());
+  return Math.max(sinceMs, ...concerned().map(({ uid }) => first.get(uid) ?? sinceMs));
 }
 
 async function doom({ which, how }: Dooming): Promise<readonly string[]> {
@@ -259,8 +266,10 @@ async function overwrite(services: readonly string[]): Promise<readonly string[]
 }
 
 function killAll(services: readonly string[]): Promise<void> {
-  const { population } = here();
-  return population.kill(population.living().filter(({ service }) => services.includes(service)));
+  const { population, truth } = here();
+  // Also those that churn has just made not Ready: they would be back.
+  const all = [...truth.pods.values()].filter(({ gone, service }) => !gone && services.includes(service));
+  return population.kill(all);
 }
 
 /** The longest time without a message of the lock since then and until now, by the server's clock. */
