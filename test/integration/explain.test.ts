@@ -172,8 +172,8 @@ const preparePods = async (): Promise<void> => {
   await add('cut-off', { node: 'quiet' });
   const conditions = ['ContainersReady', 'Ready'].map((type) => ({ type, status: 'True' }));
   await api.patch(`${podsPath(NAMESPACE)}/cut-off/status`, { status: { phase: 'Running', conditions } });
-  // On no node of KWOK's, which would delete it in spite of its finalizer.
-  await add('ending', { node: 'nowhere' });
+  // On no node of KWOK's, which would delete it in spite of its finalizer; nor on none, where it would soon be Failed.
+  await add('ending', { node: 'quiet' });
   const crowd = Array.from({ length: QUOTA }, (_, i) => `crowd-${i}`);
   const made = await Promise.all(crowd.map((name) => createPod(api, 'crowded', name, { labels: { app: 'crowd' } })));
   await untilSecondIsOver(

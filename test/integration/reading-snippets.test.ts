@@ -144,7 +144,9 @@ test(
     for (const file of ['go.mod', 'go.sum'])
       await copyFile(join(import.meta.dirname, 'go-reader', file), join(module, file));
     await writeFile(join(module, 'main.go'), programIn('go'));
-    await run('go', ['build', '-o', 'reader', '.'], { cwd: module });
+    // As the tools are built: what the toolchain has compiled for them, the standard library above all, is taken over.
+    const env = { ...process.env, CGO_ENABLED: '0', GOFLAGS: '-mod=readonly -buildvcs=false' };
+    await run('go', ['build', '-trimpath', '-o', 'reader', '.'], { cwd: module, env });
     await follow('go', join(module, 'reader'), [], (id) => ({
       found: new RegExp(`^ACTIVE ${id('a')} 1\\.4\\.2 10\\.0\\.0\\.1:8080$`),
       joined: new RegExp(`^ACTIVE ${id('b')} 1\\.4\\.2 10\\.0\\.0\\.2:8080$`),
