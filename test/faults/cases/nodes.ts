@@ -30,7 +30,7 @@ const untilHeard = (play: Play) =>
 
 const lost: FaultCase = {
   id: 'F33',
-  fault: 'one of four nodes lost for 75 s; three of four for 38 s',
+  fault: 'one of four nodes lost for 75 s; three of four for 30 s',
   shortened: 'three of four rather than 60 % of more, and for less than the node controller takes to mark their pods',
   stage: { nats: 'one server', controllers: true, kubelets: 'apart' },
   seconds: 200,
@@ -61,7 +61,7 @@ const lost: FaultCase = {
       const others = ['node-0', 'node-1', 'node-2'].map((name) => kubeletOf(play, name));
       const sinceMs = play.now();
       for (const kubelet of others) await kubelet.kill('SIGKILL');
-      await play.pause(sinceMs + 38_000 - play.now());
+      await play.pause(sinceMs + 30_000 - play.now());
       const most = Math.min(...(await nodesOf(play, 'held')));
       for (const kubelet of others) await kubelet.restart();
       return most;
