@@ -6,10 +6,9 @@
 // in files of their own, that they agree is seen to here.
 
 import type { Clock } from '../clock.ts';
-import { RELEASE_SPREAD_MS } from '../domain/brake.ts';
 import type { InstanceKey, Wish } from '../domain/instance.ts';
 import { formsOf, generatedInstanceId, type KeyForm, parseInstanceKey, podNameInstanceId } from '../domain/names.ts';
-import { type ObjectKey, objectKey } from '../domain/pod.ts';
+import type { ObjectKey } from '../domain/pod.ts';
 import type { InstanceReport, Refusal } from '../domain/registration-status.ts';
 import { inSlices, type Pause, SLICE } from '../slices.ts';
 import type { Revision } from '../writer/registry.ts';
@@ -43,6 +42,7 @@ import { keyIn, RowIndex } from './row-index.ts';
 import { fractionOf, nextRefreshMs } from './spread.ts';
 import { groupOf, StickyGroups } from './sticky-groups.ts';
 import { Stretch } from './stretch.ts';
+import { Unseen } from './unseen.ts';
 import { NO_TEXT, textOf, type Write, writeOf } from './write.ts';
 
 export type Taken = { readonly writes: readonly Write[]; readonly reads: readonly Row[] };
@@ -63,8 +63,7 @@ export class InstanceTable {
   readonly #lanes: Lanes;
   readonly #blocked = new BlockedWishes();
   readonly #groups: StickyGroups;
-  /** Rows read back from the stream for pods the view did not show, and from when until when they are held. */
-  readonly #unseen = new Map<Row, Held>();
+  readonly #unseen = new Unseen();
   readonly #refusals = new Refusals();
   readonly #losses = new Losses();
   readonly #departed = new Departed();
@@ -432,10 +431,7 @@ export class InstanceTable {
     const standing = observed.kind === 'ours' && observed.status !== 'UNHEALTHY';
     const state: Wish['state'] = standing ? { kind: 'live' } : { kind: 'away', reason: 'Terminating' };
     const row = this.#create({ ...wish, state }, instanceId, form, observed);
-    // Those of many pods are not decided about at a stroke.
-    const spreadMs = holdMs === 0 ? 0 : RELEASE_SPREAD_MS * row.fraction;
-    const sinceMs = this.#clock.monotonicMs();
-    this.#unseen.set(row, { sinceMs, untilMs: sinceMs + holdMs + spreadMs });
+    this.#unseen.add(row, holdMs, this.#clock.monotonicMs());
   }
 
   /** This replica had the pod of such a wish, and decided against it. */
@@ -445,25 +441,17 @@ export class InstanceTable {
 
   /** The pods of such keys: to be decided about as soon as the view is fresh. */
   unseenPods(): readonly ObjectKey[] {
-    const nowMs = this.#clock.monotonicMs();
-    return Array.from(this.#unseen).flatMap(([{ wish }, { untilMs }]) =>
-      nowMs < untilMs ? [] : objectKey(wish.pod.namespace, wish.pod.name),
-    );
+    return this.#unseen.duePods(this.#clock.monotonicMs());
   }
 
   /** Keys of pods that the view does not show, and that are not to be decided about yet. */
   get held(): number {
-    const nowMs = this.#clock.monotonicMs();
-    let held = 0;
-    for (const { untilMs } of this.#unseen.values()) if (nowMs < untilMs) held += 1;
-    return held;
+    return this.#unseen.held(this.#clock.monotonicMs());
   }
 
   /** Of such keys these are decided about now. `sinceMs`: monotonic, when the hold began. */
   letGo(released: (wish: Wish, sinceMs: number) => boolean): void {
-    for (const [row, { sinceMs }] of this.#unseen) {
-      if (released(row.wish, sinceMs)) this.#unseen.set(row, { sinceMs, untilMs: sinceMs });
-    }
+    this.#unseen.letGo(released);
   }
 
   /** A key of ours in the stream for a pod whose keys look otherwise by now: kept up until those stand. */
@@ -811,9 +799,6 @@ export class InstanceTable {
     this.#index.remove(row);
   }
 }
-
-/** Monotonic ms. */
-type Held = { readonly sinceMs: number; readonly untilMs: number };
 
 /** What refreshes that starve get of a batch, whatever is urgent. */
 const STARVING_SHARE = 0.5;
