@@ -1,6 +1,7 @@
 // The audit of a term: from time to time the stream is read back and compared with the table. What differs is asked
 // for once more, of the stream's leader, and then takes the ordinary path: a row learns what stands under its key, a key
-// that nobody wishes for gets its farewell. Nothing is written here, and without a difference nothing changes.
+// that nobody wishes for gets its farewell, and what only one server of a cluster still has a marker. Nothing is written
+// here, and without a difference nothing changes.
 
 import type { InstanceKey } from '../domain/instance.ts';
 import { parseInstanceKey } from '../domain/names.ts';
@@ -84,9 +85,9 @@ const auditOnce = async (context: WriterContext, term: Term, signal: AbortSignal
         seen.add(key);
         const row = table.get(key);
         const agrees = row === undefined ? !isGhost(message, context, term) : asKnown(row, message);
-        const isLeft = row === undefined && isOurs(message, context) && hasOutlived(message, context, term);
-        if (isLeft) outlived.set(key, message);
-        if (isLeft || !agrees) suspects.add(key);
+        const isRemnant = row === undefined && isOurs(message, context) && hasOutlived(message, context, term);
+        if (isRemnant) outlived.set(key, message);
+        if (isRemnant || !agrees) suspects.add(key);
         else if (row === undefined ? !isOurs(message, context) : row.observed.kind === 'foreign') foreign += 1;
       }
       await clock.yield();
@@ -126,9 +127,9 @@ const confirm = async (
       const message = messages[index];
       const row = table.get(key);
       if (row === undefined) {
-        const left = outlived.get(key);
+        const remnant = outlived.get(key);
         if (message !== undefined && isGhost(message, context, term)) strays.set(key, message);
-        else if (left !== undefined && message?.operation !== 'PUT' && cover(context, term, left, message))
+        else if (remnant !== undefined && message?.operation !== 'PUT' && cover(context, term, remnant, message))
           covered += 1;
         continue;
       }
@@ -165,15 +166,15 @@ const hasOutlived = ({ storedAtMs, ttlSeconds }: StoredMessage, context: WriterC
 const cover = (
   context: WriterContext,
   term: Term,
-  left: StoredMessage,
+  remnant: StoredMessage,
   atLeader: StoredMessage | undefined,
 ): boolean => {
-  const orphan = orphanOf(left, context.bucket, context.operatorId, context.settingsOf);
+  const orphan = orphanOf(remnant, context.bucket, context.operatorId, context.settingsOf);
   if (orphan === undefined) return false;
   const { wish, instanceId, form } = orphan;
   const now = judgeContext(context, term);
   // As if it had just been written where the leader stands: so it is removed like any other key.
-  const stands = { ...left, revision: atLeader?.revision ?? 0, storedAtMs: now.serverWallMs };
+  const stands = { ...remnant, revision: atLeader?.revision ?? 0, storedAtMs: now.serverWallMs };
   context.table.adoptOrphan({ ...wish, whenNotReady: 'Remove' }, instanceId, form, judge(stands, wish.pod, now));
   return true;
 };

@@ -1,6 +1,7 @@
 // The invariants of the reliability page that need both the stream and the truth about the pods. Each takes the evidence
 // and returns what breaks it. What the stream alone can prove is in test/support/stream-verdicts.ts.
 
+import type { Sighting } from '../../support/stream-observer.ts';
 import type { Fault, Violation } from '../evidence.ts';
 import { percentile } from '../percentile.ts';
 import { counted, leaderless, longOutages, obstructed, type Window, within } from './excuses.ts';
@@ -273,3 +274,19 @@ const verdict = (invariant: string, late: readonly Late[], p99MaxMs: number): De
 };
 
 const ms = (value: number): string => `${Math.round(value).toLocaleString('en')} ms`;
+
+/**
+ * When the pod of a message ceased to be Ready, by the clock of `storedAtMs`; the message's own time where it was no longer.
+ * @param atMs the campaign's time of a message
+ */
+export const livesUntil = (
+  pods: readonly KnownPod[],
+  atMs: (sighting: Sighting) => number,
+): ((sighting: Sighting) => number) => {
+  const spells = new Map(pods.map((pod) => [pod.uid, readySpells(pod, Number.POSITIVE_INFINITY)]));
+  return (sighting) => {
+    const toldMs = atMs(sighting);
+    const spell = spells.get(sighting.podUid)?.find(({ toMs }) => toMs > toldMs);
+    return sighting.storedAtMs + (spell === undefined ? 0 : spell.toMs - toldMs);
+  };
+};

@@ -6,9 +6,9 @@ import { breaches, oldestRefresh, PLANTED } from '../../support/stream-verdicts.
 import type { Fault, Judgement, Term, Violation } from '../evidence.ts';
 import { percentile } from '../percentile.ts';
 import { leaderless, obstructed, type Window, within } from './excuses.ts';
-import { gaps, ghosts, roleless, strangers, untruths } from './invariants.ts';
+import { gaps, ghosts, livesUntil, roleless, strangers, untruths } from './invariants.ts';
 import { entryAt, type KeyStory, tellStory } from './key-story.ts';
-import { type KnownPod, livesUntil, type PodTruth, readySpells, wasReady } from './pod-truth.ts';
+import { type KnownPod, type PodTruth, readySpells, wasReady } from './pod-truth.ts';
 import type { StatusSample } from './status-watch.ts';
 
 export type Case = {

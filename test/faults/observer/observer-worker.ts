@@ -137,7 +137,7 @@ const CLOCKS_MS = 2;
 /** Between the wall clock of the servers of this machine and the campaign's clock. */
 const atMs = (sighting: Sighting): number => sighting.storedAtMs + nowMs() - Date.now();
 
-/** The first lock of another process since then. */
+/** The term of another process since then, and when it began, by its earliest message that was seen. */
 async function taken({ sinceMs, deadlineMs, notPid }: Since & { readonly notPid: number }): Promise<Taken> {
   const { stream } = here();
   let next = 0;

@@ -1,8 +1,6 @@
 // What is true of the pods that the campaign makes: when it asked for a change, and when the API showed it to a watch of
 // the campaign's own. In between nobody can say which of both holds, so nobody is accused of either. Knows no registry.
 
-import type { Sighting } from '../../support/stream-observer.ts';
-
 /**
  *   coming --shown Ready--> ready --asked to go--> leaving --shown not Ready, or gone--> dead
  *                             ^                                                            |
@@ -152,19 +150,3 @@ export const deadSpells = ({ steps }: KnownPod, untilMs: number): readonly Spell
 /** Ready for certain throughout. */
 export const wasReady = (pod: KnownPod, fromMs: number, toMs: number): boolean =>
   readySpells(pod, Number.POSITIVE_INFINITY).some((spell) => spell.fromMs <= fromMs && toMs <= spell.toMs);
-
-/**
- * When the pod of a message ceased to be Ready, by the clock of `storedAtMs`; the message's own time where it was no longer.
- * @param atMs the campaign's time of a message
- */
-export const livesUntil = (
-  pods: readonly KnownPod[],
-  atMs: (sighting: Sighting) => number,
-): ((sighting: Sighting) => number) => {
-  const spells = new Map(pods.map((pod) => [pod.uid, readySpells(pod, Number.POSITIVE_INFINITY)]));
-  return (sighting) => {
-    const toldMs = atMs(sighting);
-    const spell = spells.get(sighting.podUid)?.find(({ toMs }) => toMs > toldMs);
-    return sighting.storedAtMs + (spell === undefined ? 0 : spell.toMs - toldMs);
-  };
-};

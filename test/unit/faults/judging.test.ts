@@ -3,9 +3,17 @@
 import { describe, expect, test } from 'vitest';
 import { type Excuse, type Fault, type Judgement, together } from '../../faults/evidence.ts';
 import { counted, leaderless } from '../../faults/observer/excuses.ts';
-import { type Evidence, gaps, ghosts, roleless, strangers, untruths } from '../../faults/observer/invariants.ts';
+import {
+  type Evidence,
+  gaps,
+  ghosts,
+  livesUntil,
+  roleless,
+  strangers,
+  untruths,
+} from '../../faults/observer/invariants.ts';
 import { tellStory } from '../../faults/observer/key-story.ts';
-import { type KnownPod, livesUntil, PodTruth, stateOf } from '../../faults/observer/pod-truth.ts';
+import { type KnownPod, PodTruth, stateOf } from '../../faults/observer/pod-truth.ts';
 import type { Sighting } from '../../support/stream-observer.ts';
 import { oldestRefresh } from '../../support/stream-verdicts.ts';
 

@@ -1,6 +1,7 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import { objectKey } from '../../../src/domain/pod.ts';
 import { encodeInstance } from '../../../src/domain/service-instance.ts';
+import type { StoredMessage } from '../../../src/writer/registry.ts';
 import { aWish, uidOf, type WishOptions } from '../../support/wishes.ts';
 import { BUCKET, WriterBench } from '../../support/writer-bench.ts';
 
@@ -34,10 +35,10 @@ const leader = async (keys: number, options: WishOptions = {}, over = {}) => {
   return replica;
 };
 /** What a leader of ours might have written for a pod. */
-const plant = (key: string, podName: string, status: 'ACTIVE' | 'UNHEALTHY' = 'ACTIVE') => {
+const plant = (key: string, podName: string, status: 'ACTIVE' | 'UNHEALTHY' = 'ACTIVE', ttlSeconds = 600) => {
   const { head, tail } = encodeInstance(aWish({ podName }).content, key.split('.')[2] ?? '', status);
   bench.stream.put(subject(key), `${head}2026-11-23T09:00:00.000Z${tail}`, {
-    ttlSeconds: 600,
+    ttlSeconds,
     headers: { 'Rollcall-Owner': `test/trading/${podName}/${uidOf(podName)}`, 'Rollcall-Term': '1' },
   });
 };
@@ -136,44 +137,41 @@ test('nothing is compared with an old view', async () => {
 describe('a server that came back with values that lapsed long ago', () => {
   const left = 'service-instances.trading-service.left';
 
-  /** Plants a value, lets it lapse, and has every read-back from then on find it all the same, until it is covered. */
-  const resurrect = async (status: 'ACTIVE' | 'UNHEALTHY') => {
-    const replica = await leader(3, SELDOM);
-    const { head, tail } = encodeInstance(aWish({ podName: 'old' }).content, 'left', status);
-    bench.stream.put(subject(left), `${head}2026-11-23T09:00:00.000Z${tail}`, {
-      ttlSeconds: 1,
-      headers: { 'Rollcall-Owner': `test/trading/old/${uidOf('old')}`, 'Rollcall-Term': '1' },
-    });
-    const ghost = bench.stream.last(subject(left));
-    if (ghost === undefined) throw new Error('nothing was planted');
-    const readBack = replica.registry.readBack.bind(replica.registry);
+  /** Every read-back goes to a server that has this value as well, until a marker covers it. */
+  const hasToo = ({ registry }: Replica, ghost: () => StoredMessage) => {
+    const readBack = registry.readBack.bind(registry);
     let covered = false;
-    replica.registry.readBack = async function* (...args) {
+    registry.readBack = async function* (...args) {
       covered ||= bench.stream.last(subject(left))?.operation === 'PURGE';
-      if (!covered) yield [ghost];
+      if (!covered) yield [ghost()];
       yield* readBack(...args);
     };
-    await bench.clock.advance(3_000);
+  };
+  const stored = (): StoredMessage => {
+    const message = bench.stream.last(subject(left));
+    if (message === undefined) throw new Error('nothing is stored');
+    return message;
   };
 
   test.each(['ACTIVE', 'UNHEALTHY'] as const)('has them covered by a marker: %s', async (status) => {
-    await resurrect(status);
-    expect(bench.stream.last(subject(left))?.operation).toBe('MaxAge');
+    const replica = await leader(3, SELDOM);
+    plant(left, 'old', status, 1);
+    const ghost = stored();
+    hasToo(replica, () => ghost);
+    await bench.clock.advance(3_000);
+    expect(stored().operation).toBe('MaxAge');
     await bench.clock.advance(AN_AUDIT_MS);
     expect(bench.audits).toEqual([{ ...NONE, compared: 4, ghosts: 1 }]);
-    expect(bench.stream.last(subject(left))).toMatchObject({ operation: 'PURGE', ttlSeconds: 60 });
+    expect(stored()).toMatchObject({ operation: 'PURGE', ttlSeconds: 60 });
     await bench.clock.advance(TWO_AUDITS_MS);
     expect(bench.audits.slice(1).map(({ ghosts }) => ghosts)).toEqual([0]);
     expect(bench.values()[left]).toBeUndefined();
   });
 
-  test('and one that its leader has as well is left to it', async () => {
-    await leader(3, SELDOM);
-    const { head, tail } = encodeInstance(aWish({ podName: 'old' }).content, 'left', 'UNHEALTHY');
-    bench.stream.put(subject(left), `${head}2026-11-23T09:00:00.000Z${tail}`, {
-      ttlSeconds: 600,
-      headers: { 'Rollcall-Owner': `test/trading/old/${uidOf('old')}`, 'Rollcall-Term': '1' },
-    });
+  test('leaves it to the leader to expire what that has as well', async () => {
+    const replica = await leader(3, SELDOM);
+    plant(left, 'old', 'UNHEALTHY');
+    hasToo(replica, () => ({ ...stored(), storedAtMs: 0 }));
     await bench.clock.advance(AN_AUDIT_MS);
     expect(bench.audits).toEqual([{ ...NONE, compared: 4 }]);
     expect(bench.values()[left]).toMatchObject({ status: 'UNHEALTHY' });

@@ -30,6 +30,11 @@ const renewals = () =>
         : [],
     );
 
+const longestGapMs = (): number => {
+  const times = renewals();
+  return Math.max(...times.slice(1).map((atMs, index) => atMs - (times[index] ?? 0)));
+};
+
 /** A first leader wrote the keys of all pods, and a second one, whose turns of the event loop are slow, takes over. */
 const takeOver = async (options: (pod: number) => WishOptions | undefined, during: (b: Replica) => void = () => {}) => {
   const first = bench.replica('a');
@@ -103,9 +108,7 @@ const takeOver = async (options: (pod: number) => WishOptions | undefined, durin
   most = 0;
   prepared = true;
   await leads(second);
-  const times = renewals();
-  const gaps = times.slice(1).map((atMs, index) => atMs - (times[index] ?? 0));
-  return { second, most, gapMs: Math.max(...gaps) };
+  return { second, most, gapMs: longestGapMs() };
 };
 
 describe('in slices, with the lock renewed between them', () => {
@@ -160,9 +163,7 @@ test('the lock is renewed while the registry lets the first page wait', async ()
   const stoppedAtMs = bench.clock.monotonicMs();
   await leads(second);
   expect(bench.clock.monotonicMs() - stoppedAtMs).toBeLessThan(17_000);
-  expect(new Set(renewals().map((atMs, index, all) => atMs - (all[index - 1] ?? atMs) < 4_000))).toEqual(
-    new Set([true]),
-  );
+  expect(longestGapMs()).toBeLessThan(4_000);
 });
 
 test('a take-over that loses the lock while the first page is not there ends, and another one begins', async () => {
