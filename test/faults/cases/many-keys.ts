@@ -1,7 +1,7 @@
 // Five times as many keys as in the other cases, and both leaders gone at once.
 
 import { type FaultCase, longest } from '../fault-case.ts';
-import { killServers, restarted, streamLeader } from './nats.ts';
+import { killServers, restarted, serversAgree, streamLeader } from './nats.ts';
 
 const bothLeadersKilled: FaultCase = {
   id: 'F21',
@@ -30,6 +30,7 @@ const bothLeadersKilled: FaultCase = {
     return [
       longest('full sweep, from the lock', sweeps, 3_000),
       { name: 'longest hand-over', value: Math.max(...handovers), unit: 'ms' },
+      await serversAgree(play),
     ];
   },
 };

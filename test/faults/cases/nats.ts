@@ -1,8 +1,9 @@
 // NATS servers that die, stand still or lose each other, and a bucket that somebody empties.
 
+import { z } from 'zod';
 import type { NatsServer } from '../../../hack/control-plane/nats.ts';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
-import { type FaultCase, longest } from '../fault-case.ts';
+import { type FaultCase, type Figure, longest } from '../fault-case.ts';
 import type { Play } from '../play.ts';
 import { BUCKET } from '../stage.ts';
 
@@ -45,6 +46,44 @@ export const restarted = async (play: Play, servers: readonly NatsServer[]): Pro
   await streamLeader(play);
 };
 
+/**
+ * What a crashed server brings back (values whose marker is gone) is on that server alone, where a reader is told of them by
+ * chance. Waits until all have the same number of messages up to the same one, which the audit sees to.
+ */
+export const serversAgree = async (play: Play): Promise<Figure> => {
+  play.progress('until every server holds the same');
+  const sinceMs = play.now();
+  const states = () => Promise.all(play.stage.nats.map(({ monitorUrl }) => stateOf(monitorUrl)));
+  await waitFor('every server to hold the same', async () => new Set(await states()).size === 1, {
+    deadlineMs: AGREED_MS,
+    intervalMs: 250,
+  }).catch(() => undefined);
+  return longest('until every server held the same', [play.now() - sinceMs], AGREED_MS);
+};
+
+/** By the server's own word, not the stream leader's: its last sequence and how many messages it has of the bucket. */
+const stateOf = async (monitorUrl: string): Promise<string> => {
+  const answer = await fetch(`${monitorUrl}/jsz?accounts=true&streams=true`);
+  const { account_details: accounts = [] } = jszSchema.parse(await answer.json());
+  const stream = accounts.flatMap(({ stream_detail: streams = [] }) => streams).find(({ name }) => name === STREAM);
+  return stream === undefined ? `none at ${monitorUrl}` : `${stream.state.last_seq}: ${stream.state.messages}`;
+};
+
+const STREAM = `KV_${BUCKET}`;
+/** One audit a minute, on one of three servers. */
+const AGREED_MS = 300_000;
+const jszSchema = z.object({
+  account_details: z
+    .array(
+      z.object({
+        stream_detail: z
+          .array(z.object({ name: z.string(), state: z.object({ messages: z.number(), last_seq: z.number() }) }))
+          .optional(),
+      }),
+    )
+    .optional(),
+});
+
 const leaderKilled: FaultCase = {
   id: 'F19',
   fault: 'kill -9 the stream leader of three servers 10 times, then each server in turn',
@@ -69,6 +108,7 @@ const leaderKilled: FaultCase = {
     return [
       { name: 'longest without a stream leader', value: Math.max(...without), unit: 'ms' },
       { name: 'longest from then until every key was written', value: Math.max(...whole), unit: 'ms' },
+      await serversAgree(play),
     ];
   },
 };
@@ -128,7 +168,7 @@ const quorumLost: FaultCase = {
       await restarted(play, []);
       await play.pause(5_000);
     }
-    return [longest('all keys back after 60 s', back, 5_000)];
+    return [longest('all keys back after 60 s', back, 5_000), await serversAgree(play)];
   },
 };
 
