@@ -77,7 +77,7 @@ export const rehearsedRegistry = (options: RehearsedRegistryOptions): RehearsedR
       return subjects.map((subject) => stored.get(subject) ?? asked.get(subject));
     },
     readRevision: async (revision, signal) => byRevision.get(revision) ?? readable?.readRevision(revision, signal),
-    readBack: (filter, signal) => readable?.readBack(filter, signal) ?? nothing(),
+    readBack: (...asked) => readable?.readBack(...asked) ?? nothing(),
     // Frozen but for what is played: what others write meanwhile is no concern of this term.
     inspect: async () => ({ ...usable, lastRevision, messages: Number.MAX_SAFE_INTEGER }),
     follow: (_subject, _onMessage, signal) =>

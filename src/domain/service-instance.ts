@@ -39,11 +39,12 @@ export type StoredInstance = {
 
 // Nothing we write is larger than 8 KiB; a foreign megabyte is not worth parsing.
 const STORED_BYTES_MAX = 65_536;
+const UTF8 = new TextDecoder();
 
 /** Undefined for whatever is no instance: empty bodies, other JSON, no JSON, too much of it. Never throws. */
 export const parseInstance = (bytes: Uint8Array): StoredInstance | undefined => {
   if (bytes.length === 0 || bytes.length > STORED_BYTES_MAX) return undefined;
-  const value = parseJson(new TextDecoder().decode(bytes));
+  const value = parseJson(UTF8.decode(bytes));
   if (typeof value !== 'object' || value === null) return undefined;
   const status = field(value, 'status');
   const serviceName = field(value, 'serviceName') ?? field(value, 'service_name');

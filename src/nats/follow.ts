@@ -22,7 +22,7 @@ export async function follow(
   let waitMs = RETRY_MS;
   while (!signal.aborted) {
     try {
-      await consume(context, [filter], signal, {
+      await consume(context, { filters: [filter] }, signal, {
         onMessage: (message) => {
           waitMs = RETRY_MS;
           // Lower revisions with later times belong to a stream that was made anew.

@@ -2,7 +2,7 @@
 // takes them. Ends when the consumer has seen the stream as far as it reached at the time of the call.
 
 import { RegistryError, type StoredMessage } from '../writer/registry.ts';
-import { type ConsumerContext, consume } from './consumer.ts';
+import { type ConsumerContext, consume, type Wanted } from './consumer.ts';
 
 const PAGE_MESSAGES_MAX = 1_000;
 /** Pages that wait for the reader before the server is asked to pause. */
@@ -14,7 +14,7 @@ const PAGES_AHEAD_MAX = 4;
  */
 export async function* readBack(
   context: ConsumerContext,
-  filters: readonly string[],
+  wanted: Wanted,
   lastRevision: number,
   signal: AbortSignal,
 ): AsyncGenerator<readonly StoredMessage[]> {
@@ -24,7 +24,7 @@ export async function* readBack(
     pages.end(error);
     stop.abort();
   };
-  const consuming = consume(context, filters, AbortSignal.any([signal, stop.signal]), {
+  const consuming = consume(context, wanted, AbortSignal.any([signal, stop.signal]), {
     onMessage: (message, pending) => {
       pages.add(message);
       // `pending` alone may be 0 too early: on a replica that lags behind the leader.

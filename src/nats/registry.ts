@@ -109,10 +109,11 @@ export function createNatsRegistry(options: NatsRegistryOptions): NatsRegistry {
     return found;
   }
 
-  async function* readAll(filters: readonly string[], signal: AbortSignal) {
+  async function* readAll(filters: readonly string[], signal: AbortSignal, pace?: 'gently') {
     const info = await callApi(connection, `STREAM.INFO.${stream}`, undefined, signal);
     if (info.error !== undefined) return refuse(info.error, 'reading the stream');
-    yield* readBack(context, filters, numberOf(asJson(info.reply['state'])['last_seq']), signal);
+    const upTo = numberOf(asJson(info.reply['state'])['last_seq']);
+    yield* readBack(context, { filters, pace }, upTo, signal);
   }
 
   async function clockOffsetMs(signal: AbortSignal): Promise<number> {

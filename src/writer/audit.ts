@@ -85,7 +85,7 @@ const auditOnce = async (context: WriterContext, term: Term, signal: AbortSignal
   const suspects = new Set<InstanceKey>();
   const outlived = new Map<InstanceKey, StoredMessage>();
   let foreign = 0;
-  for await (const page of registry.readBack(instanceFilters(bucket), signal)) {
+  for await (const page of registry.readBack(instanceFilters(bucket), signal, 'gently')) {
     for (let start = 0; start < page.length; start += SLICE) {
       for (const message of page.slice(start, start + SLICE)) {
         const key = keyOf(message, bucket);
