@@ -29,5 +29,5 @@ COPY --from=build /build/dist dist
 # A number, so that runAsNonRoot can be checked without the image's user table.
 USER 65532:65532
 EXPOSE 8080 8081
-ENTRYPOINT ["node", "--max-semi-space-size=8", "--heap-growing-percent=25", "--enable-source-maps", "/app/dist/main.js"]
+ENTRYPOINT ["node", "--max-semi-space-size=4", "--heap-growing-percent=25", "--enable-source-maps", "/app/dist/main.js"]
 CMD ["operator"]
