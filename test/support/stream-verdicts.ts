@@ -193,11 +193,18 @@ export const sharedRoles = (record: readonly Sighting[]): readonly string[] => {
     const term = Number(value?.metadata['stickyTerm']);
     const last = terms.get(role) ?? 0;
     const isPromotion = before?.podUid !== sighting.podUid;
-    if (!(isPromotion ? term > last : term === last)) found.push(`${place(sighting)}: term ${term} after ${last} (I5)`);
+    const grows = term > last;
+    const goesOn = term === last;
+    if (!(isPromotion ? grows : goesOn || (grows && mayHaveLapsed(before, sighting))))
+      found.push(`${place(sighting)}: term ${term} after ${last} (I5)`);
     terms.set(role, term);
   }
   return found;
 };
+
+/** By then the one before had outlived its TTL: it may have lapsed, and the marker been replaced before it was seen. */
+const mayHaveLapsed = (before: Sighting, sighting: Sighting): boolean =>
+  sighting.storedAtMs > before.storedAtMs + Number(before.headers['Nats-TTL']) * 1_000;
 
 /** What separates the parts of a key. */
 const formOf = (key: string): string => KEY.exec(key)?.[1] ?? '';

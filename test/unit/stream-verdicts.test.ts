@@ -163,6 +163,13 @@ describe('found', () => {
     expect(sharedRoles(fine)).toEqual([]);
   });
 
+  test('nor is one of a key whose lapse was not seen', () => {
+    expect(sharedRoles([member('a', 0, 5), member('a', 30_001, 9)])).toEqual([]);
+    expect(sharedRoles([member('a', 0, 5), member('a', 30_001, 5)])).toEqual([]);
+    expect(sharedRoles([member('a', 0, 5), member('a', 29_000, 9)])).toHaveLength(1);
+    expect(sharedRoles([member('a', 0, 5), member('a', 30_001, 4)])).toHaveLength(1);
+  });
+
   test('a pod with keys of two forms is one member, and each form has its terms', () => {
     const fine = [member('a', 0, 5), member('a', 1, 8, '_'), member('a', 2, 5), member('a', 3, 8, '_')];
     const handedOver = [member('a', 4), member('a', 5, undefined, '_'), member('b', 6, 9), member('b', 7, 9, '_')];
