@@ -18,12 +18,15 @@ export type FaultReport = {
   readonly outcomes: readonly Outcome[];
 };
 
+/** What is judged, the cases, and who judges. */
+const SOURCES = ['src', 'test/faults', 'test/support'];
+
 /** Of what is about to be played; `at` is now. */
 export async function describeCampaign(): Promise<Omit<FaultReport, 'outcomes'>> {
   return {
     at: new Date().toISOString(),
     commit: await git('describe', '--always', '--dirty'),
-    sources: `${await git('rev-parse', 'HEAD:src')} ${await git('rev-parse', 'HEAD:test/faults')}`,
+    sources: (await git('rev-parse', ...SOURCES.map((folder) => `HEAD:${folder}`))).replaceAll('\n', ' '),
     machine: describeMachine(),
     versions: { rollcall: VERSION, node: process.version, ...(await serverVersions()) },
   };
