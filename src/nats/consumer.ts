@@ -17,7 +17,11 @@ export type ConsumerContext = {
   readonly clock: Clock;
 };
 
-export type Wanted = { readonly filters: readonly string[]; readonly pace?: 'gently' | undefined };
+export type Wanted = {
+  readonly filters: readonly string[];
+  /** At most and by default `RATE_LIMIT_BITS_PER_SECOND`. */
+  readonly bitsPerSecond?: number;
+};
 
 export type ConsumerEvents = {
   readonly onMessage: (message: StoredMessage, pending: number) => void;
@@ -42,9 +46,7 @@ const NS_PER_MS = 1_000_000;
  * 25 MB, or some 35,000 keys, a second. Without a limit one read of the socket brings 3,000 messages and blocks the event
  * loop for 40-110 ms at a time, again and again; with it 99 % of the blocks are below 5 ms.
  */
-const RATE_LIMIT_BITS_PER_SECOND = 200_000_000;
-/** A fifth of it: what comes is looked at and dropped before more of it comes, which with 10,000 keys spares 30 MiB. */
-const GENTLE_BITS_PER_SECOND = 40_000_000;
+export const RATE_LIMIT_BITS_PER_SECOND = 200_000_000;
 
 /**
  * Delivers the last message of every subject that matches and everything after, until the consumer is lost or the
@@ -119,7 +121,11 @@ export async function consume(
   }
 }
 
-function consumerConfig(name: string, { filters, pace }: Wanted, deliverSubject: string) {
+function consumerConfig(
+  name: string,
+  { filters, bitsPerSecond = RATE_LIMIT_BITS_PER_SECOND }: Wanted,
+  deliverSubject: string,
+) {
   return {
     name,
     ...(filters.length === 1 ? { filter_subject: filters[0] } : { filter_subjects: filters }),
@@ -131,7 +137,7 @@ function consumerConfig(name: string, { filters, pace }: Wanted, deliverSubject:
     idle_heartbeat: HEARTBEAT_MS * NS_PER_MS,
     inactive_threshold: INACTIVE_THRESHOLD_MS * NS_PER_MS,
     num_replicas: 1,
-    rate_limit_bps: pace === 'gently' ? GENTLE_BITS_PER_SECOND : RATE_LIMIT_BITS_PER_SECOND,
+    rate_limit_bps: bitsPerSecond,
     mem_storage: true,
   };
 }

@@ -2,11 +2,20 @@
 // takes them. Ends when the consumer has seen the stream as far as it reached at the time of the call.
 
 import { RegistryError, type StoredMessage } from '../writer/registry.ts';
-import { type ConsumerContext, consume, type Wanted } from './consumer.ts';
+import { type ConsumerContext, consume } from './consumer.ts';
 
 const PAGE_MESSAGES_MAX = 1_000;
 /** Pages that wait for the reader before the server is asked to pause. */
 const PAGES_AHEAD_MAX = 4;
+
+export type ReadBack = {
+  readonly filters: readonly string[];
+  /** Where the stream ended when the reading began. */
+  readonly lastRevision: number;
+  /** Who reads slower than others write would never be done: what is replaced meanwhile is not waited for. */
+  readonly leaves: 'nothing' | 'what is replaced meanwhile';
+  readonly bitsPerSecond?: number;
+};
 
 /**
  * Pages of the last message of each subject, in the order of revisions. A subject that is written meanwhile may come
@@ -14,8 +23,7 @@ const PAGES_AHEAD_MAX = 4;
  */
 export async function* readBack(
   context: ConsumerContext,
-  wanted: Wanted,
-  lastRevision: number,
+  { filters, lastRevision, leaves, bitsPerSecond }: ReadBack,
   signal: AbortSignal,
 ): AsyncGenerator<readonly StoredMessage[]> {
   const stop = new AbortController();
@@ -24,11 +32,12 @@ export async function* readBack(
     pages.end(error);
     stop.abort();
   };
+  const wanted = { filters, ...(bitsPerSecond === undefined ? {} : { bitsPerSecond }) };
   const consuming = consume(context, wanted, AbortSignal.any([signal, stop.signal]), {
     onMessage: (message, pending) => {
       pages.add(message);
       // `pending` alone may be 0 too early: on a replica that lags behind the leader.
-      if (pending === 0 && message.revision >= lastRevision) end();
+      if (message.revision >= lastRevision && (pending === 0 || leaves !== 'nothing')) end();
     },
     onIdle: (seenRevision) => {
       if (seenRevision >= lastRevision) end();

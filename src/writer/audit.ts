@@ -103,7 +103,7 @@ const auditOnce = async (context: WriterContext, term: Term, signal: AbortSignal
   }
   let asked = 0;
   for (const row of table.rows()) {
-    if (isExpected(row, startedAtMs) && !seen.has(row.key)) suspects.add(row.key);
+    if (isExpected(row, startedAtMs) && !isWrittenSince(row, startedAtMs) && !seen.has(row.key)) suspects.add(row.key);
     if ((asked += 1) % (SLICE * 10) === 0) await clock.yield();
   }
   const confirmed = await confirm(context, term, [...suspects], outlived, signal);
@@ -204,6 +204,10 @@ const isExpected = (row: Row, nowMs: number): boolean => {
   if (observed.kind === 'ours') return nowMs < observed.writtenAtMs + observed.ttlMs + LAPSE_SLACK_MS;
   return observed.kind === 'none' && nowMs > wishedAtMs + EXPECTED_AFTER_MS;
 };
+
+/** Its message was replaced while the stream was read, and the new one not waited for; it was acknowledged. */
+const isWrittenSince = ({ observed }: Row, sinceMs: number): boolean =>
+  observed.kind === 'ours' && observed.writtenAtMs >= sinceMs;
 
 const keyOf = ({ subject }: StoredMessage, bucket: string): InstanceKey | undefined =>
   parseInstanceKey(subject.slice(subjectOf(bucket, '').length))?.key;

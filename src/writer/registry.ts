@@ -114,7 +114,8 @@ export type Registry = {
   readRevision(revision: Revision, signal: AbortSignal): Promise<StoredMessage | undefined>;
   /** The last message of every subject that matches one of the filters, which must not overlap, markers included, in
    * the order of their revisions, in pages. May lag behind the leader; complete up to the stream's last revision at the
-   * time of the call. `gently`: slower, where nobody waits for it. @throws RegistryError */
+   * time of the call. `gently`: slower, where nobody waits for it, and without the subjects that are written meanwhile.
+   * @throws RegistryError */
   readBack(filters: readonly string[], signal: AbortSignal, pace?: 'gently'): AsyncIterable<readonly StoredMessage[]>;
   /** Creates the bucket if `bucketPolicy` allows it, then says whether it will do. Never rejects. */
   inspect(signal: AbortSignal): Promise<BucketReport>;

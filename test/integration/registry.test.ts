@@ -162,6 +162,45 @@ describe('faults of the server', () => {
   }, 60_000);
 });
 
+test('a gentle read-back ends although the stream is written faster than it is read', async () => {
+  const bucket = bucketNames.next().value;
+  const [registry, writer] = [
+    await readyRegistry([server.url], { bucket }),
+    await readyRegistry([server.url], { bucket }),
+  ];
+  onTestFinished(async () => void (await Promise.all([registry.stop(), writer.stop()])));
+  const body = bytes('x'.repeat(4_000));
+  const revisions = new Map<string, number>();
+  const write = async () => {
+    const keys = Array.from({ length: 500 }, (_, i) => `$KV.${bucket}.service-instances.service.${i}`);
+    const last = revisionOf(
+      await writer.commit(
+        keys.map((key) => put(key, revisions.get(key) ?? 0, { body })),
+        signal,
+      ),
+    );
+    keys.forEach((key, index) => revisions.set(key, last - keys.length + 1 + index));
+  };
+  await write();
+  let isRead = false;
+  let batches = 0;
+  const writing = (async () => {
+    while (!isRead) {
+      await write();
+      batches += 1;
+    }
+  })();
+  const startedMs = performance.now();
+  for await (const page of registry.readBack([`$KV.${bucket}.>`], signal, 'gently'))
+    expect(page.every(({ revision }) => revision > 0)).toBe(true);
+  const tookMs = performance.now() - startedMs;
+  isRead = true;
+  await writing;
+  expect(tookMs).toBeLessThan(5_000);
+  // Twice as fast as it is read at least: else there was nothing to wait for.
+  expect((batches * 500 * body.length) / tookMs).toBeGreaterThan(10_000);
+}, 60_000);
+
 describe('rights', () => {
   const permissions = (bucket: string) => ({
     publish: [

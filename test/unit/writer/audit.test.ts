@@ -125,6 +125,24 @@ test('a key that the server refuses is missing, and is not tried more often for 
   expect(bench.lines.filter(({ message }) => message === 'keys cannot be written')).toHaveLength(1);
 });
 
+test('what was written while the stream was read, and so may not have come, is not asked for', async () => {
+  const { registry } = await leader(30);
+  const [readBack, read] = [registry.readBack.bind(registry), registry.read.bind(registry)];
+  registry.readBack = async function* (...args) {
+    const lastRevision = bench.stream.messages().at(-1)?.revision ?? 0;
+    await bench.clock.sleep(12_000);
+    for await (const page of readBack(...args)) yield page.filter(({ revision }) => revision <= lastRevision);
+  };
+  let asked = 0;
+  registry.read = (subjects, signal) => {
+    asked += subjects.length;
+    return read(subjects, signal);
+  };
+  await bench.clock.advance(30_000);
+  expect(bench.audits).toEqual([{ ...NONE, compared: 0 }]);
+  expect(asked).toBe(0);
+});
+
 test('nothing is compared with an old view', async () => {
   let fresh = true;
   await leader(3, SELDOM, { fresh: () => fresh });
