@@ -1,5 +1,6 @@
 // Whose keys this replica has decided against of late: it saw the pod go, or be left out. A new leader that finds such a
-// key in the stream need not doubt its view (I15): that the pod is missing is no absence. Bounded; forgets the oldest.
+// key in the stream need not doubt its view (I15): that the pod is missing is no absence. And what was in force for it then
+// is in force for its key, whatever became of the resource. Bounded; forgets the oldest.
 
 import type { Wish } from '../domain/instance.ts';
 
@@ -9,21 +10,22 @@ const REMEMBERED_MS = 600_000;
 const REMEMBERED_MAX = 50_000;
 
 export class Departed {
-  /** Monotonic ms of the decision; the oldest first. */
-  readonly #atMs = new Map<string, number>();
+  /** The oldest first; `atMs`: monotonic ms of the decision. */
+  readonly #decided = new Map<string, { readonly atMs: number; readonly whenNotReady: Wish['whenNotReady'] }>();
 
   note(wish: Wish, nowMs: number): void {
     const name = nameOf(wish);
-    this.#atMs.delete(name);
-    this.#atMs.set(name, nowMs);
-    for (const [oldest, atMs] of this.#atMs) {
-      if (this.#atMs.size <= REMEMBERED_MAX && nowMs - atMs < REMEMBERED_MS) break;
-      this.#atMs.delete(oldest);
+    this.#decided.delete(name);
+    this.#decided.set(name, { atMs: nowMs, whenNotReady: wish.whenNotReady });
+    for (const [oldest, { atMs }] of this.#decided) {
+      if (this.#decided.size <= REMEMBERED_MAX && nowMs - atMs < REMEMBERED_MS) break;
+      this.#decided.delete(oldest);
     }
   }
 
-  has(wish: Wish): boolean {
-    return this.#atMs.has(nameOf(wish));
+  /** What its key was to become; undefined: nothing was decided. */
+  whenNotReadyOf(wish: Wish): Wish['whenNotReady'] | undefined {
+    return this.#decided.get(nameOf(wish))?.whenNotReady;
   }
 }
 

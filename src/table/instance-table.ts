@@ -434,9 +434,9 @@ export class InstanceTable {
     this.#unseen.add(row, holdMs, this.#clock.monotonicMs());
   }
 
-  /** This replica had the pod of such a wish, and decided against it. */
-  hasDeparted(wish: Wish): boolean {
-    return this.#departed.has(wish);
+  /** This replica had the pod of such a wish, and decided against it: what its key was to become. Undefined: it did not. */
+  departedAs(wish: Wish): Wish['whenNotReady'] | undefined {
+    return this.#departed.whenNotReadyOf(wish);
   }
 
   /** The pods of such keys: to be decided about as soon as the view is fresh. */

@@ -14,7 +14,7 @@ import { judge } from './judge.ts';
 import type { Term } from './lock.ts';
 import { orphanOf } from './orphan.ts';
 import { RegistryError, type StoredMessage } from './registry.ts';
-import { adoptOrphans } from './take-over.ts';
+import { adoptOrphans, hasOutlived } from './take-over.ts';
 
 /** The take-over was one itself, and its sweep is over by then. */
 const FIRST_AFTER_MS = 15_000;
@@ -27,8 +27,6 @@ const AGAIN_AFTER_MS = 5_000;
 const CLEAN_IN_A_ROW = 6;
 /** What became wished for a shorter while ago has had no time to be written. */
 const EXPECTED_AFTER_MS = 5_000;
-/** A server expires a value within a second or two of its TTL's end. */
-const OUTLIVED_AFTER_MS = 10_000;
 /** Comparing this many messages at a stretch keeps the event loop free enough. */
 const SLICE = 500;
 
@@ -161,11 +159,6 @@ const confirm = async (
   return { found, foreign };
 };
 
-/** A value whose TTL is long over. */
-const hasOutlived = ({ storedAtMs, ttlSeconds }: StoredMessage, context: WriterContext, term: Term): boolean =>
-  ttlSeconds !== undefined &&
-  judgeContext(context, term).serverWallMs > storedAtMs + ttlSeconds * 1_000 + OUTLIVED_AFTER_MS;
-
 /**
  * A server of a cluster that came back from a crash may hold values again that lapsed, and keeps them for ever: the
  * stream's leader has none to expire, and whoever reads from that server is told of pods long gone. A marker under the key
@@ -218,7 +211,9 @@ const isOurs = ({ headers }: StoredMessage, { operatorId }: WriterContext): bool
 /** A value of ours that says a pod is alive whom nobody knows, and that is not merely left to lapse. */
 const isGhost = (message: StoredMessage, context: WriterContext, term: Term): boolean => {
   const orphan = orphanOf(message, context.bucket, context.operatorId, context.settingsOf);
-  if (orphan === undefined || orphan.wish.whenNotReady === 'Lapse') return false;
+  if (orphan === undefined) return false;
+  const whenNotReady = context.table.departedAs(orphan.wish) ?? orphan.wish.whenNotReady;
+  if (whenNotReady === 'Lapse') return false;
   const observed = judge(message, orphan.wish.pod, judgeContext(context, term));
   return observed.kind === 'ours' && observed.status !== 'UNHEALTHY';
 };

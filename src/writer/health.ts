@@ -80,7 +80,8 @@ export class HealthRecord {
 
   #silence(description: string, by: 'check' | 'batch'): void {
     if (this.#clock.monotonicMs() - this.#lastWellMs < UNAVAILABLE_AFTER_MS) return;
-    this.#break('RegistryUnavailable', description, by);
+    // What batches found wrong only a batch finds mended.
+    this.#break('RegistryUnavailable', description, this.#brokenBy === 'batch' ? 'batch' : by);
   }
 
   rejected(reason: RejectReason, description: string): void {

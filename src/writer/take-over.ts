@@ -2,7 +2,7 @@
 // revision and what nobody wishes for any more. The lock is renewed while this goes on.
 
 import { brakeHolds, CONFIRM_AFTER_MS } from '../domain/brake.ts';
-import type { InstanceKey } from '../domain/instance.ts';
+import type { InstanceKey, Wish } from '../domain/instance.ts';
 import { parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
 import { parseOwner } from '../domain/service-instance.ts';
@@ -16,6 +16,9 @@ import { RENEW_EVERY_MS, type Term } from './lock.ts';
 import { type Orphan, orphanOf } from './orphan.ts';
 import { RegistryError, type StoredMessage } from './registry.ts';
 
+/** A server expires a value within a second or two of its TTL's end. */
+const OUTLIVED_AFTER_MS = 10_000;
+
 export type ReadBack = {
   readonly keys: number;
   /** Of ours, but of pods that are gone. */
@@ -25,6 +28,8 @@ export type ReadBack = {
   /** Ours in an earlier term of this replica, and gone since. */
   readonly lapsed: number;
 };
+
+type WhenNotReady = Wish['whenNotReady'];
 
 type Judged = { readonly uid: string; readonly observed: Observed };
 
@@ -58,8 +63,10 @@ export const takeOver = async (
       // A subject that is written meanwhile comes twice; the later message counts.
       judged.delete(key);
       strays.delete(key);
-      if (row === undefined || (ownerUid !== undefined && ownerUid !== row.wish.pod.uid)) strays.set(key, message);
-      else {
+      if (row === undefined || (ownerUid !== undefined && ownerUid !== row.wish.pod.uid)) {
+        // What only a crashed server brought back stands nowhere else: nothing is kept up for it. The audit covers it.
+        if (!hasOutlived(message, context, term)) strays.set(key, message);
+      } else {
         const { pod } = row.wish;
         judged.set(key, { uid: pod.uid, observed: judge(message, pod, judgeContext(context, term)) });
       }
@@ -163,6 +170,16 @@ const settleRows = async (
   return lapsed;
 };
 
+/** A value whose TTL is long over. */
+export const hasOutlived = (
+  { operation, storedAtMs, ttlSeconds }: StoredMessage,
+  context: WriterContext,
+  term: Term,
+): boolean =>
+  operation === 'PUT' &&
+  ttlSeconds !== undefined &&
+  judgeContext(context, term).serverWallMs > storedAtMs + ttlSeconds * 1_000 + OUTLIVED_AFTER_MS;
+
 /** The pod a value of ours was written for; undefined for markers and what others wrote. */
 const ownerUidOf = (message: StoredMessage, operatorId: string): string | undefined => {
   if (message.operation !== 'PUT') return undefined;
@@ -210,7 +227,7 @@ export const adoptOrphans = async (
   pause: Pause,
 ): Promise<Pick<ReadBack, 'orphans' | 'held'>> => {
   const { table, log } = context;
-  const found: { readonly orphan: Orphan; readonly observed: Observed; readonly isMissing: boolean }[] = [];
+  const found: { readonly orphan: Orphan; readonly observed: Observed; readonly departedAs?: WhenNotReady }[] = [];
   let living = 0;
   await inSlices(strays, pause, ([key, message]) => {
     const row = table.get(key);
@@ -223,9 +240,9 @@ export const adoptOrphans = async (
     const successor = rows.find(({ instanceId }) => instanceId === orphan.instanceId)?.wish;
     if (successor !== undefined) return table.adoptRetiring(successor, orphan.instanceId, orphan.form, observed);
     // What this replica saw go is no absence, however much it is.
-    const isMissing = !table.hasDeparted(orphan.wish);
-    if (isMissing && observed.kind === 'ours' && observed.status !== 'UNHEALTHY') living += 1;
-    found.push({ orphan, observed, isMissing });
+    const departedAs = table.departedAs(orphan.wish);
+    if (departedAs === undefined && observed.kind === 'ours' && observed.status !== 'UNHEALTHY') living += 1;
+    found.push({ orphan, observed, ...(departedAs === undefined ? {} : { departedAs }) });
   });
   // Without a view nothing is absent from it.
   const braked = !term.blind && brakeHolds(living, living + table.ours);
@@ -233,14 +250,14 @@ export const adoptOrphans = async (
   const hold = braked || term.blind || !context.fresh();
   let orphans = 0;
   let held = 0;
-  await inSlices(found, pause, ({ orphan: { key, wish, instanceId, form }, observed, isMissing }) => {
+  await inSlices(found, pause, ({ orphan: { key, wish, instanceId, form }, observed, departedAs }) => {
     const row = table.get(key);
     if (row !== undefined) return tellNewcomer(context, term, row, strays.get(key));
-    if (hold && isMissing) {
+    if (hold && departedAs === undefined) {
       table.adoptUnseen(wish, instanceId, form, observed, braked ? CONFIRM_AFTER_MS : 0);
       held += 1;
     } else {
-      table.adoptOrphan(wish, instanceId, form, observed);
+      table.adoptOrphan({ ...wish, whenNotReady: departedAs ?? wish.whenNotReady }, instanceId, form, observed);
       orphans += 1;
     }
   });

@@ -213,9 +213,22 @@ export class Writer {
       if (!(error instanceof RegistryError) && !(error instanceof TermOver)) throw error;
       // What a stop interrupts is no trouble.
       if (signal.aborted) return undefined;
-      if (error instanceof RegistryError) this.#health.unreachable(error.message);
+      if (error instanceof RegistryError) {
+        // Until a batch is acknowledged again: that the bucket itself looks well mends nothing.
+        if (error.kind === 'denied') this.#health.rejected('Denied', error.message);
+        else this.#health.trouble(error.message);
+        if (!this.leading) await this.#handBack(term, signal);
+      }
       return error.message;
     }
+  }
+
+  /** The lock is ours, and what it is for cannot be read: another replica may be able to. */
+  async #handBack(term: Term, signal: AbortSignal): Promise<void> {
+    const { registry, clock, random } = this.#context;
+    if (!registry.connected()) return;
+    await this.#release(term);
+    await clock.sleep(RETRY_CEILING_MS * (0.5 + random()), signal);
   }
 
   /** The write loop. Returns why the term is over, undefined when the signal aborted. */

@@ -73,6 +73,17 @@ test('a key of ours of a pod that nobody knows gets its farewell', async () => {
   expect(bench.audits.at(-1)).toEqual({ ...NONE, compared: 4 });
 });
 
+test('what was left to lapse when its pod went is no ghost, whatever its resource says by now', async () => {
+  const replica = await leader(3, SELDOM);
+  wish(replica, 'going', { ...SELDOM, whenNotReady: 'Lapse' });
+  await bench.clock.advance(1_000);
+  const [row] = replica.table.rowsOf(objectKey('trading', 'going'), uidOf('going'), 'trading-service');
+  replica.table.setWishes(objectKey('trading', 'going'), undefined, []);
+  await bench.clock.advance(AN_AUDIT_MS);
+  expect(bench.audits).toEqual([{ ...NONE, compared: 4 }]);
+  expect(bench.values()[row?.key ?? '']).toMatchObject({ status: 'ACTIVE' });
+});
+
 test('many of them are held: the view may be wrong', async () => {
   await leader(30, SELDOM);
   for (let i = 0; i < 40; i += 1) plant(`service-instances.trading-service.ghost-${i}`, `ghost-${i}`);

@@ -3,7 +3,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
 import type { Clock } from '../../../src/clock.ts';
 import { objectKey } from '../../../src/domain/pod.ts';
+import { encodeInstance } from '../../../src/domain/service-instance.ts';
 import { SLICE } from '../../../src/slices.ts';
+import { RegistryError } from '../../../src/writer/registry.ts';
 import { aWish, uidOf, type WishOptions } from '../../support/wishes.ts';
 import { BUCKET, LOCK, WriterBench } from '../../support/writer-bench.ts';
 
@@ -180,4 +182,76 @@ test('a take-over that loses the lock while the first page is not there ends, an
   bench.stream.storeAlone(LOCK, 6, '', 'somebody');
   await bench.clock.until(() => only.writer.leading, 20_000);
   expect(reads).toBe(2);
+});
+
+describe('a right to read is missing', () => {
+  const blinded = (replica: ReturnType<typeof bench.replica>) => {
+    let mayRead = false;
+    const readBack = replica.registry.readBack.bind(replica.registry);
+    replica.registry.readBack = async function* (...args) {
+      if (!mayRead) throw new RegistryError('denied', 'the right to publish to $JS.API.CONSUMER.CREATE is missing');
+      yield* readBack(...args);
+    };
+    return { allow: () => void (mayRead = true) };
+  };
+  const terms = () =>
+    bench.stream.history().filter((entry) => entry.kind === 'stored' && entry.message.subject === LOCK).length;
+
+  test('it is said all the time, and asked for about once a second, until it is there', async () => {
+    const only = bench.replica('a');
+    const { allow } = blinded(only);
+    wish(only, 'pod-1');
+    await bench.clock.until(() => only.writer.health().kind === 'broken', 10_000);
+    const before = terms();
+    for (let seconds = 0; seconds < 30; seconds += 1) {
+      await bench.clock.advance(1_000);
+      expect(only.writer.health()).toMatchObject({ kind: 'broken', reason: 'RegistryDenied' });
+    }
+    // Taken and given back.
+    expect(terms() - before).toBeLessThan(30 * 2 * 2);
+    expect(only.writer.unwellForMs).toBeGreaterThan(29_000);
+    allow();
+    await leads(only);
+    await bench.clock.advance(1_000);
+    expect(only.writer.health().kind).toBe('writable');
+  });
+
+  test('another replica that has it leads within seconds', async () => {
+    const first = bench.replica('a');
+    blinded(first);
+    await bench.clock.advance(5_000);
+    const second = bench.replica('b');
+    wish(second, 'pod-1');
+    const sinceMs = bench.clock.monotonicMs();
+    await leads(second);
+    expect(bench.clock.monotonicMs() - sinceMs).toBeLessThan(10_000);
+  });
+});
+
+test.each([
+  'fresh',
+  'old',
+])('what only a crashed server brought back is not kept up, whose view is %s', async (view) => {
+  const ghost = `$KV.${BUCKET}.service-instances.trading-service.ghost`;
+  const { head, tail } = encodeInstance(aWish({ podName: 'ghost' }).content, 'ghost', 'ACTIVE');
+  bench.stream.put(ghost, `${head}2026-11-23T09:00:00.000Z${tail}`, {
+    ttlSeconds: 1,
+    headers: { 'Rollcall-Owner': `test/trading/ghost/${uidOf('ghost')}`, 'Rollcall-Term': '1' },
+  });
+  const remnant = bench.stream.last(ghost);
+  if (remnant === undefined) throw new Error('nothing is stored');
+  await bench.clock.advance(20_000);
+  // Its marker has gone as well.
+  bench.stream.wipe(ghost);
+  const only = bench.replica('a', { fresh: () => view === 'fresh' });
+  const readBack = only.registry.readBack.bind(only.registry);
+  only.registry.readBack = async function* (...args) {
+    yield [remnant];
+    yield* readBack(...args);
+  };
+  await leads(only);
+  await bench.clock.advance(12_000);
+  expect(bench.stream.last(ghost)?.operation).not.toBe('PUT');
+  expect(bench.lapsed).toEqual([]);
+  expect(only.table.size).toBe(0);
 });
