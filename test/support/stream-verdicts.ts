@@ -256,7 +256,7 @@ export const slanders = ({ messages }: Recorded, wasReady: WasReady, from = 0): 
     .map((sighting) => `${place(sighting)}: UNHEALTHY, by reason ${sighting.headers['Rollcall-Reason']}`);
 
 /**
- * The longest time that an ACTIVE key stood without a write, from the mark to the end of the record; keys that vanished
+ * The longest time that a key of a live pod stood without a write, from the mark to the end of the record; keys that vanished
  * count up to then. What stood before the mark counts from its last write. `livesUntil`: when the pod of such a message
  * ceased to be Ready, by the server's clock; a key that is let go counts up to then.
  */
@@ -265,7 +265,7 @@ export const oldestRefresh = (
   from = 0,
   livesUntil: (sighting: Sighting) => number = () => Number.POSITIVE_INFINITY,
 ): { readonly ageMs: number; readonly key: string } => {
-  const active = new Map<string, Sighting>();
+  const standing = new Map<string, Sighting>();
   let oldest = { ageMs: 0, key: 'none' };
   const consider = (before: Sighting, untilMs: number) => {
     const ageMs = Math.min(untilMs, livesUntil(before)) - before.storedAtMs;
@@ -274,12 +274,13 @@ export const oldestRefresh = (
   messages.forEach((sighting, index) => {
     const { key } = sighting;
     if (key === undefined) return;
-    const before = active.get(key);
+    const before = standing.get(key);
     if (before !== undefined && index >= from) consider(before, sighting.storedAtMs);
-    if (isInstance(sighting) && sighting.value?.status === 'ACTIVE') active.set(key, sighting);
-    else active.delete(key);
+    const isUp = sighting.value?.status === 'ACTIVE' || sighting.value?.status === 'STANDBY';
+    if (isInstance(sighting) && isUp) standing.set(key, sighting);
+    else standing.delete(key);
   });
-  for (const before of active.values()) consider(before, messages.at(-1)?.storedAtMs ?? 0);
+  for (const before of standing.values()) consider(before, messages.at(-1)?.storedAtMs ?? 0);
   return oldest;
 };
 

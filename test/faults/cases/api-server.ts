@@ -69,6 +69,7 @@ const forgetful: FaultCase = {
 const empty: FaultCase = {
   id: 'F15',
   fault: 'the API answers with an empty list for 45 s; then 200 pods really go',
+  shortened: '45 s, in which the brake holds; that a second list confirms after 60 s is in the simulation',
   stage: { nats: 'one server' },
   seconds: 100,
   lapsesAtMost: 0,

@@ -31,12 +31,15 @@ export const leaderless = (messages: readonly Sighting[], atMs: (sighting: Sight
   let open: number | undefined;
   for (const sighting of messages) {
     const term = sighting.headers['Rollcall-Term'];
+    const now = atMs(sighting);
     if (sighting.subject.endsWith('.lock') && sighting.operation === 'PUT') {
-      const now = atMs(sighting);
       if (last !== undefined && (now - last.atMs > RENEWAL_LATE_MS || term !== last.term)) open = last.atMs;
       last = { atMs: now, term };
-    } else if (open !== undefined && sighting.key !== undefined && term !== undefined && term === last?.term) {
-      windows.push({ fromMs: open, toMs: Math.min(atMs(sighting), open + RENEWAL_MS + LEADERLESS_MAX_MS) });
+    } else if (term !== undefined && term === last?.term) {
+      // Renewals replace each other, also before they are seen; the keys written with them are.
+      last = { atMs: now, term };
+      if (open === undefined || sighting.key === undefined) continue;
+      windows.push({ fromMs: open, toMs: Math.min(now, open + RENEWAL_MS + LEADERLESS_MAX_MS) });
       open = undefined;
     }
   }

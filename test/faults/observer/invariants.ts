@@ -6,7 +6,7 @@ import type { Fault, Violation } from '../evidence.ts';
 import { percentile } from '../percentile.ts';
 import { counted, leaderless, longOutages, obstructed, type Window, within } from './excuses.ts';
 import { entryAt, type KeyEntry, type KeyStory } from './key-story.ts';
-import { deadSpells, type KnownPod, readySpells, wasReady } from './pod-truth.ts';
+import { deadSpells, type KnownPod, readySpells, wasDead, wasReady } from './pod-truth.ts';
 
 export type Evidence = {
   readonly story: KeyStory;
@@ -102,12 +102,10 @@ export const ghosts = (evidence: Evidence): Delays => {
     for (const { fromMs, toMs } of deadSpells(pod, evidence.toMs)) {
       if (fromMs < evidence.fromMs || fromMs >= evidence.toMs) continue;
       const endedMs = isUp(entryAt(entries, fromMs)) ? firstAfter(entries, fromMs, (entry) => !isUp(entry)) : fromMs;
-      // Ready again before it could be said.
-      if (endedMs === undefined && toMs < evidence.toMs) continue;
-      if (endedMs !== undefined && endedMs > toMs) continue;
-      const delayMs = counted(fromMs, endedMs ?? evidence.toMs, excuses);
-      // Not over yet, and not too late yet.
-      if (endedMs === undefined && delayMs <= GHOST_P99_MS) continue;
+      const untilMs = Math.min(endedMs ?? evidence.toMs, toMs);
+      const delayMs = counted(fromMs, untilMs, excuses);
+      // Not over yet, or Ready again before it was said: neither is late before its time.
+      if (endedMs !== untilMs && delayMs <= (evidence.visibleP99Ms ?? GHOST_P99_MS)) continue;
       late.push({
         delayMs,
         atMs: fromMs,
@@ -159,9 +157,14 @@ export const untruths = (evidence: Evidence): Delays => {
 /** I4: values that were never true of their pod, or no longer. */
 const lies = ({ story, pods, faults, fromMs }: Evidence): readonly Violation[] => {
   const known = new Map(pods.map((pod) => [pod.uid, pod]));
-  const blind = obstructed(faults);
-  return story.entries.flatMap(({ atMs, uid, status, sighting: { value, seq } }) => {
+  const excuses = obstructed(faults);
+  const said = new Map<string, KeyEntry>();
+  return story.entries.flatMap((entry) => {
+    const { atMs, key, uid, status, sighting } = entry;
+    const { value, seq } = sighting;
     const pod = known.get(uid);
+    const before = said.get(key);
+    said.set(key, entry);
     if (atMs < fromMs || pod === undefined || value === undefined) return [];
     const { metadata } = value;
     const ip = pod.ip === undefined || metadata['ip'] === undefined || metadata['ip'] === pod.ip;
@@ -169,17 +172,22 @@ const lies = ({ story, pods, faults, fromMs }: Evidence): readonly Violation[] =
     const known4 =
       value.serviceName === pod.service && value.stickyActiveGroup === pod.group && metadata['port'] === 8080;
     const version = pod.versions.some(({ version: given }) => given === value.version);
-    const slander =
-      status === 'UNHEALTHY' && wasReady(pod, atMs - REGISTERED_MS, atMs + WATCH_LATE_MS) && !within(atMs, atMs, blind);
+    const excused = excuses.filter((window) => window.fromMs <= atMs && atMs <= window.toMs);
+    // Who cannot see may be late with what he saw before, but not with a pod that was Ready all the while.
+    const sinceMs = Math.min(atMs - REGISTERED_MS, ...excused.map((window) => window.fromMs - REGISTERED_MS));
+    const slander = status === 'UNHEALTHY' && wasReady(pod, sinceMs, atMs + WATCH_LATE_MS);
+    const revived = isUp(entry) && !isUp(before) && excused.length === 0 && wasDead(pod, atMs - GHOST_P99_MS, atMs);
     const role = status === 'STANDBY' && pod.group === null;
     const problem =
       !same || !known4 || !version
         ? 'untrue of its pod'
         : slander
           ? `UNHEALTHY of a pod that was Ready ${aroundIt(pod, atMs)}`
-          : role
-            ? 'STANDBY without a group'
-            : undefined;
+          : revived
+            ? `${status} again of a pod that was not Ready`
+            : role
+              ? 'STANDBY without a group'
+              : undefined;
     return problem === undefined
       ? []
       : [{ invariant: 'I4', atMs, sentence: `seq ${seq}, ${pod.service}/${pod.name}: ${problem}` }];

@@ -195,7 +195,9 @@ async function doom({ which, how }: Dooming): Promise<readonly string[]> {
 function loseNode(node: string): readonly string[] {
   const { population, truth } = here();
   const lost = population.living().filter((pod) => pod.node === node);
-  for (const pod of lost) truth.askedToGo(pod, nowMs());
+  // Also those that come or go just now: what their kubelet did last may be shown yet.
+  const all = [...truth.pods.values()].filter((pod) => pod.node === node && !pod.gone);
+  for (const pod of all) truth.askedToGo(pod, nowMs());
   return lost.map(({ uid }) => uid);
 }
 
@@ -272,10 +274,13 @@ function killAll(services: readonly string[]): Promise<void> {
   return population.kill(all);
 }
 
-/** The longest time without a message of the lock since then and until now, by the server's clock. */
+/**
+ * The longest time without a word of a leader since then and until now, by the server's clock. Renewals of the lock replace
+ * each other, also before they are seen; the keys written with them are.
+ */
 function lockGap({ sinceMs }: { readonly sinceMs: number }): number {
   const times = here()
-    .stream.messages.filter(({ subject, operation }) => subject.endsWith('.lock') && operation === 'PUT')
+    .stream.messages.filter(({ headers, operation }) => headers['Rollcall-Term'] !== undefined && operation === 'PUT')
     .map(atMs)
     .filter((at) => at >= sinceMs);
   const marks = [sinceMs, ...times, nowMs()];

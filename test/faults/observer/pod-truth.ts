@@ -150,3 +150,7 @@ export const deadSpells = ({ steps }: KnownPod, untilMs: number): readonly Spell
 /** Ready for certain throughout. */
 export const wasReady = (pod: KnownPod, fromMs: number, toMs: number): boolean =>
   readySpells(pod, Number.POSITIVE_INFINITY).some((spell) => spell.fromMs <= fromMs && toMs <= spell.toMs);
+
+/** Not Ready for certain throughout. */
+export const wasDead = (pod: KnownPod, fromMs: number, toMs: number): boolean =>
+  deadSpells(pod, Number.POSITIVE_INFINITY).some((spell) => spell.fromMs <= fromMs && toMs <= spell.toMs);

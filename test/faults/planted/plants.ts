@@ -153,7 +153,7 @@ export const plants: readonly Plant[] = [
       },
     ],
     caughtBy: 'F42',
-    shows: /I5/,
+    shows: /I5: .*ACTIVE beside/,
   },
   {
     id: 'status-before-ack',

@@ -80,6 +80,7 @@ describe('the oldest refresh', () => {
       [...refreshed, key(dying, 12_100, 'ACTIVE'), key(dying, 42_100)],
       10_600,
     ],
+    ['of a STANDBY key counts as well', [...refreshed, key(kept, 41_500, 'STANDBY'), key(kept, 66_500)], 25_000],
   ])('%s', (_, messages, expected) => {
     const { ageMs } = oldestRefresh(
       { messages },
@@ -186,6 +187,19 @@ describe('I2: ghosts', () => {
     expect(after(endedMs).violations).toHaveLength(expected);
   });
 
+  test.each([
+    ['for longer than a farewell may take', 23_500, 1],
+    ['for a moment', 21_900, 0],
+  ])('a pod that was not Ready %s, of which nothing was told', (_, backMs, expected) => {
+    const truth = new PodTruth();
+    const pod = aPod(truth);
+    truth.shown(ready('one'), 1_000);
+    truth.shown(unready('one'), 20_000);
+    truth.askedBack(pod, backMs);
+    truth.shown(ready('one'), backMs + 100);
+    expect(ghosts(evidence(truth, [key(pod, 1_100, 'ACTIVE')])).violations).toHaveLength(expected);
+  });
+
   test('blindness does not count', () => {
     expect(after(30_000, [fault('blind', 18_000, 28_000)]).violations).toEqual([]);
     expect(after(46_000, [fault('blind', 18_000, 28_000)]).violations).toHaveLength(1);
@@ -233,6 +247,36 @@ describe('I4: what becomes true', () => {
     truth.shown(ready('one'), 1_000);
     expect(untruths(evidence(truth, [key(pod, 1_100, 'ACTIVE'), lie(pod)])).violations).toHaveLength(1);
   });
+});
+
+test.each([
+  ['was Ready all the while', undefined, 1],
+  ['flapped meanwhile', 44_000, 0],
+])('I4: blindness is no excuse for UNHEALTHY of a pod that %s', (_, flappedMs, expected) => {
+  const truth = new PodTruth();
+  const pod = aPod(truth);
+  truth.shown(ready('one'), 1_000);
+  if (flappedMs !== undefined) {
+    truth.shown(unready('one'), flappedMs);
+    truth.shown(ready('one'), flappedMs + 500);
+  }
+  const record = [key(pod, 1_100, 'ACTIVE'), key(pod, 50_000, 'UNHEALTHY'), key(pod, 51_000, 'ACTIVE')];
+  const { violations } = untruths(evidence(truth, record, [fault('blind', 40_000, 60_000)]));
+  expect(violations.filter(({ sentence }) => sentence.includes('UNHEALTHY of'))).toHaveLength(expected);
+});
+
+test.each([
+  ['long dead', 30_000, [], 1],
+  ['just dead', 21_500, [], 0],
+  ['long dead, by who cannot see', 30_000, [fault('blind', 25_000, 31_000)], 0],
+])('I4: ACTIVE again of a pod that is %s', (_, saidMs, faults, expected) => {
+  const truth = new PodTruth();
+  const pod = aPod(truth);
+  truth.shown(ready('one'), 1_000);
+  truth.shown(unready('one'), 20_000);
+  const record = [key(pod, 1_100, 'ACTIVE'), key(pod, 20_100, 'UNHEALTHY'), key(pod, saidMs, 'ACTIVE')];
+  const { violations } = untruths(evidence(truth, record, faults));
+  expect(violations.filter(({ sentence }) => sentence.includes('ACTIVE again'))).toHaveLength(expected);
 });
 
 test.each([
@@ -299,6 +343,9 @@ describe('time that does not count', () => {
     expect(leaderless(record, ({ atMs }) => atMs)).toEqual([{ fromMs: 2_000, toMs: 8_500 }]);
     const endless = [lock(0, 1), lock(60_000, 2), written(61_000, 2)];
     expect(leaderless(endless, ({ atMs }) => atMs)).toEqual([{ fromMs: 0, toMs: 10_000 }]);
+    // Renewals that were replaced before they were seen.
+    const unseen = [lock(0, 1), written(0, 1), written(2_500, 1), written(5_000, 1), lock(7_500, 1)];
+    expect(leaderless(unseen, ({ atMs }) => atMs)).toEqual([]);
   });
 });
 
