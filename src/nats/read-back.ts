@@ -14,7 +14,7 @@ export type ReadBack = {
   readonly lastRevision: number;
   /** Who reads slower than others write would never be done: what is replaced meanwhile is not waited for. */
   readonly leaves: 'nothing' | 'what is replaced meanwhile';
-  readonly bitsPerSecond?: number;
+  readonly bitsPerSecond: number;
 };
 
 /**
@@ -32,8 +32,7 @@ export async function* readBack(
     pages.end(error);
     stop.abort();
   };
-  const wanted = { filters, ...(bitsPerSecond === undefined ? {} : { bitsPerSecond }) };
-  const consuming = consume(context, wanted, AbortSignal.any([signal, stop.signal]), {
+  const consuming = consume(context, { filters, bitsPerSecond }, AbortSignal.any([signal, stop.signal]), {
     onMessage: (message, pending) => {
       pages.add(message);
       // `pending` alone may be 0 too early: on a replica that lags behind the leader.

@@ -15,8 +15,8 @@ import { TimingWheel } from './timing-wheel.ts';
 export const TICK_MS = 500;
 /** A turn of the wheel: intervals up to 256 s never wait in a slot for a second turn. */
 const WHEEL_SLOTS = 512;
-/** An urgent write that may not be made now is thought of again so soon. */
-const PUT_OFF_MS = 1_000;
+/** What may not be written now is thought of again so soon: a refresh before its key lapses, should that change. */
+const PUT_OFF_MS = { urgent: 1_000, refresh: 3_000 } as const;
 /** A damped write is not to wait for the next gathering of refreshes. */
 const DAMPED_TICK_MS = 50;
 /** 3.2 s a turn, where 2 s are waited at most. */
@@ -149,7 +149,10 @@ export class Lanes {
       const step = nextStep(row, nowMs);
       if (step.kind !== 'write' && step.kind !== 'purge') replace(row);
       else if (row.wish.state.kind === 'live' && !mayKeep(row)) {
-        this.putOff(row, nowMs + (lane === this.#urgent ? PUT_OFF_MS : row.wish.intervalMs));
+        this.putOff(
+          row,
+          nowMs + Math.min(PUT_OFF_MS[lane === this.#urgent ? 'urgent' : 'refresh'], row.wish.intervalMs),
+        );
       } else writes.push({ row, step });
     }
   }

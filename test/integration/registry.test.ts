@@ -14,6 +14,7 @@ import type { NatsOptions } from '../../src/nats/connection.ts';
 import type { CommitOutcome, Registry, StoredMessage } from '../../src/writer/registry.ts';
 import { bytes, put, registryContract, revisionOf, text } from '../contract/registry.contract.ts';
 import { connectStranger, readyRegistry, startRegistry } from '../support/nats-registry.ts';
+import { startTcpProxy } from '../support/tcp-proxy.ts';
 
 let dir: string;
 let server: NatsServer;
@@ -200,6 +201,57 @@ test('a gentle read-back ends although the stream is written faster than it is r
   // Twice as fast as it is read at least: else there was nothing to wait for.
   expect((batches * 500 * body.length) / tookMs).toBeGreaterThan(10_000);
 }, 60_000);
+
+test('on a narrow line a reading is slowed down until answers come beside it', async () => {
+  const bucket = bucketNames.next().value;
+  const proxy = await startTcpProxy({ port: server.port });
+  const filler = await readyRegistry([server.url], { bucket });
+  const registry = await readyRegistry([`nats://127.0.0.1:${proxy.port}`], { bucket });
+  onTestFinished(async () => {
+    await Promise.all([registry.stop(), filler.stop()]);
+    await proxy.close();
+  });
+  const body = bytes('x'.repeat(1_000));
+  for (let start = 0; start < 6_000; start += 500) {
+    const keys = Array.from({ length: 500 }, (_, i) =>
+      put(`$KV.${bucket}.service-instances.service.${start + i}`, 0, { body }),
+    );
+    revisionOf(await filler.commit(keys, signal));
+  }
+  const lock = `$ROLLCALL.${bucket}.op.lock`;
+  proxy.narrow(1_048_576);
+  /** As a leader does: the lock is renewed each second beside it, and an answer that is late ends it. */
+  const read = async (): Promise<boolean> => {
+    const over = new AbortController();
+    let isRead = false;
+    const reading = (async () => {
+      let count = 0;
+      for await (const page of registry.readBack([`$KV.${bucket}.>`], over.signal)) count += page.length;
+      isRead = count === 6_000;
+    })().catch(() => undefined);
+    const readAll = reading.finally(() => over.abort());
+    const [standing] = await filler.read([lock], signal);
+    let revision = standing?.revision ?? 0;
+    while (!over.signal.aborted) {
+      await systemClock.sleep(1_000, over.signal);
+      if (over.signal.aborted) break;
+      const outcome = await registry.commit([put(lock, revision)], signal);
+      if (outcome.kind !== 'committed') over.abort();
+      else revision = outcome.lastRevision;
+    }
+    await readAll;
+    return isRead;
+  };
+  const startedMs = performance.now();
+  let isRead = await read();
+  // At the usual rate the answers wait behind it.
+  expect(isRead).toBe(false);
+  while (!isRead && performance.now() - startedMs < 60_000) {
+    await waitFor('a connection', () => registry.connected(), { deadlineMs: 20_000 });
+    isRead = await read();
+  }
+  expect(isRead).toBe(true);
+}, 120_000);
 
 describe('rights', () => {
   const permissions = (bucket: string) => ({
