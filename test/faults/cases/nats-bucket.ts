@@ -50,7 +50,6 @@ const taken: FaultCase = {
   seconds: 50,
   run: async (play) => {
     const keys = await play.fault('40 keys are taken', 'none', async () => {
-      await play.observer.leaving(SERVICES);
       // One where the key is removed, and one whose farewell is a value. Apart, or the refusal of one would save the other.
       await whenNotReady(play, SERVICES[0], 'Remove');
       await play.pause(1_000);

@@ -258,8 +258,10 @@ async function expire({ deadlineMs }: { readonly deadlineMs: number }): Promise<
 
 /** Others write over the keys of all pods of these services; half of the pods die in the same moment. Returns the keys. */
 async function overwrite(services: readonly string[]): Promise<readonly string[]> {
-  const { stream, population, rival } = here();
+  const { stream, population, truth, rival } = here();
   const pods = population.living().filter(({ service }) => services.includes(service));
+  // Whatever is said of them from here on, it is not said of a pod that has a key to keep.
+  for (const pod of pods) truth.askedToGo(pod, nowMs());
   const uids = new Set(pods.map(({ uid }) => uid));
   const keys = [...stream.live.values()].flatMap(({ key, podUid }) => (key && uids.has(podUid) ? key : []));
   await Promise.all(keys.map((key) => rival.take(key)));
