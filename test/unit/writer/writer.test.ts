@@ -303,6 +303,22 @@ test('what was let go while the view was old stays gone in a new term', async ()
   await bench.clock.until(() => Object.keys(bench.values()).length === 1, 2_000);
 });
 
+test('a key that is let go is taken up within 3 s when the view is fresh again', async () => {
+  let mayKeep = true;
+  const replica = bench.replica('a', { mayKeep: () => mayKeep });
+  await leads(replica);
+  wish(replica, 'pod-1');
+  await bench.clock.until(() => Object.keys(bench.values()).length === 1, 1_000);
+  await bench.clock.advance(5_000);
+  mayKeep = false;
+  await bench.clock.advance(17_000);
+  const before = bench.stream.last(`$KV.${BUCKET}.${keyOf(replica, 'pod-1')}`)?.revision ?? 0;
+  mayKeep = true;
+  await bench.clock.advance(3_600);
+  expect(bench.stream.last(`$KV.${BUCKET}.${keyOf(replica, 'pod-1')}`)?.revision).toBeGreaterThan(before);
+  expect(bench.lapsed).toEqual([]);
+});
+
 test('keys that are gone after an outage are told together, also by a replica that never led', async () => {
   const first = bench.replica('a');
   await leads(first);
