@@ -64,8 +64,9 @@ export const audit = async (
       const startedAtMs = clock.monotonicMs();
       const found = await auditOnce(context, term, signal);
       if (signal.aborted) return;
-      observer.audited(found);
       looksAgain = found.ghosts > 0 ? CLEAN_IN_A_ROW : Math.max(0, looksAgain - 1);
+      // What was found stays told until it is believed to be all: whoever asks twice a minute is to see it.
+      if (found.ghosts > 0 || looksAgain === 0) observer.audited(found);
       const tookMs = Math.round(clock.monotonicMs() - startedAtMs);
       if (found.ghosts + found.missing + found.drifted > 0) log.warn({ ...found, tookMs }, 'audit found differences');
       else log.debug({ ...found, tookMs }, 'audit');

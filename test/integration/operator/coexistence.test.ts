@@ -102,6 +102,8 @@ const haunt = async (): Promise<number> => {
       deadlineMs: 90_000,
     },
   );
+  // Half a minute later the audit has looked again and says that there is none.
+  await waitFor('the audit to say so', async () => (await operator.metric('rollcall_audit_keys', 'ghosts')) === 1);
   return atMs - plantedAtMs;
 };
 
@@ -206,12 +208,16 @@ test('a key that somebody takes again and again is left to him for longer each t
 
 test('a key in our name of a pod that is none is found by the audit within a minute', async () => {
   expect(await ghostFound).toBeLessThan(62_000);
-  await waitFor('the audit to say so', async () => (await operator.metric('rollcall_audit_keys', 'ghosts')) === 1);
+  await waitFor(
+    'the audit to find no other',
+    async () => (await operator.metric('rollcall_audit_keys', 'ghosts')) === 0,
+    { deadlineMs: 60_000 },
+  );
   expect(await operator.metric('rollcall_audit_keys', 'missing')).toBe(0);
   expect(await operator.metric('rollcall_ready_to_visible_seconds_count')).toBeGreaterThan(0);
   // The tests that follow count the keys of the service.
   await kv.purge(GHOST);
-});
+}, 90_000);
 
 test('a key of ours that somebody overwrites is not fought over, until the resource says Adopt', async () => {
   const intervalMs = 3_000;
