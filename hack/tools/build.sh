@@ -131,7 +131,7 @@ ldflags="-s -w -X $stamp.gitVersion=$kubernetes -X $stamp.gitMajor=${BASH_REMATC
 
 count=0
 for tool in $missing; do count=$((count + 1)); done
-say "tools: building $count into $dir (all of them take 6 to 12 minutes the first time on two cores; cached after)"
+say "tools: building $count into $dir (all of them take 5 to 12 minutes the first time on two cores; cached after)"
 
 number=0
 for tool in $missing; do

@@ -9,6 +9,7 @@ import { RegistryError, type StoredMessage } from '../writer/registry.ts';
 import { askAgain } from './ask-again.ts';
 import type { Connection } from './connection.ts';
 import { callApi, refuse } from './jetstream-api.ts';
+import { BITS_PER_SECOND_MAX } from './read-rate.ts';
 import { fromDelivery } from './stored-message.ts';
 
 export type ConsumerContext = {
@@ -19,7 +20,7 @@ export type ConsumerContext = {
 
 export type Wanted = {
   readonly filters: readonly string[];
-  /** At most and by default `RATE_LIMIT_BITS_PER_SECOND`. */
+  /** At most and by default `BITS_PER_SECOND_MAX`. */
   readonly bitsPerSecond?: number;
 };
 
@@ -42,12 +43,6 @@ const CREATE_AGAIN_MS = 500;
 /** The server removes by itself what we could not delete. */
 const INACTIVE_THRESHOLD_MS = 10_000;
 const NS_PER_MS = 1_000_000;
-/**
- * 25 MB, or some 35,000 keys, a second. Without a limit one read of the socket brings 3,000 messages and blocks the event
- * loop for 40-110 ms at a time, again and again; with it 99 % of the blocks are below 5 ms.
- */
-export const RATE_LIMIT_BITS_PER_SECOND = 200_000_000;
-
 /**
  * Delivers the last message of every subject that matches and everything after, until the consumer is lost or the
  * signal aborts. @throws RegistryError when it cannot be created
@@ -123,7 +118,7 @@ export async function consume(
 
 function consumerConfig(
   name: string,
-  { filters, bitsPerSecond = RATE_LIMIT_BITS_PER_SECOND }: Wanted,
+  { filters, bitsPerSecond = BITS_PER_SECOND_MAX }: Wanted,
   deliverSubject: string,
 ) {
   return {

@@ -23,10 +23,10 @@ import {
   versionProblem,
 } from './bucket.ts';
 import { Connection, type NatsOptions } from './connection.ts';
-import { RATE_LIMIT_BITS_PER_SECOND } from './consumer.ts';
 import { follow } from './follow.ts';
 import { asJson, callApi, ErrCode, type Json, numberOf, refuse, textOf } from './jetstream-api.ts';
-import { type ReadBack, readBack } from './read-back.ts';
+import { readBack } from './read-back.ts';
+import { ReadRate } from './read-rate.ts';
 import { fromApiReply, parseTime } from './stored-message.ts';
 
 export type NatsRegistryOptions = BucketOptions & {
@@ -43,23 +43,6 @@ export type NatsRegistry = Registry & {
   clockOffsetMs(signal: AbortSignal): Promise<number>;
 };
 
-/**
- * 5 MB/s, or as much as it takes to read everything within 4 s: what comes is looked at and dropped before more of it comes,
- * which with 10,000 keys spares 10 to 30 MiB.
- */
-const GENTLE_BITS_PER_SECOND = 40_000_000;
-const GENTLE_SECONDS = 4;
-const gentleRate = (bytes: number): number =>
-  Math.min(RATE_LIMIT_BITS_PER_SECOND, Math.max(GENTLE_BITS_PER_SECOND, (bytes * 8) / GENTLE_SECONDS));
-
-/**
- * After a reading that did not come to its end the next one has a quarter of its rate; after one that did, more: twice as
- * much where a term waits for it, a tenth more where nobody does.
- */
-const SLOWEST_BITS_PER_SECOND = 2_000_000;
-/** Fewer messages fit into any buffer on the way: that they came says nothing of the line. */
-const TELLING = 1_000;
-
 /** Reads in flight at a time: more would only queue at the server and time out there. */
 const READS_IN_FLIGHT_MAX = 64;
 
@@ -68,8 +51,7 @@ export function createNatsRegistry(options: NatsRegistryOptions): NatsRegistry {
   const connection = new Connection(options.connectionOptions, clock, options.random ?? systemRandom, log);
   const stream = streamName(bucket);
   const context = { connection, stream, clock };
-  /** What was read too fast for a narrow line held up the lock's answers behind it, and was broken off. */
-  let bearableRate = RATE_LIMIT_BITS_PER_SECOND;
+  const rate = new ReadRate();
   /** The last verdict on a stream that was really looked at; being unreachable or denied does not change it. */
   let verdict: BucketCheck | undefined;
 
@@ -132,16 +114,15 @@ export function createNatsRegistry(options: NatsRegistryOptions): NatsRegistry {
   async function* readAll(filters: readonly string[], signal: AbortSignal, pace?: 'gently') {
     const info = await callApi(connection, `STREAM.INFO.${stream}`, undefined, signal);
     if (info.error !== undefined) return refuse(info.error, 'reading the stream');
-    const { last_seq: last, bytes } = asJson(info.reply['state']);
+    const { last_seq: lastRevision, bytes } = asJson(info.reply['state']);
     const isGentle = pace === 'gently';
-    const wanted: ReadBack = {
+    const reading = rate.begin(numberOf(bytes), isGentle);
+    const wanted = {
       filters,
-      lastRevision: numberOf(last),
+      lastRevision: numberOf(lastRevision),
       leaves: isGentle ? 'what is replaced meanwhile' : 'nothing',
-      bitsPerSecond: Math.round(
-        Math.min(bearableRate, isGentle ? gentleRate(numberOf(bytes)) : RATE_LIMIT_BITS_PER_SECOND),
-      ),
-    };
+      bitsPerSecond: reading.bitsPerSecond,
+    } as const;
     let isWhole = false;
     let count = 0;
     try {
@@ -151,10 +132,8 @@ export function createNatsRegistry(options: NatsRegistryOptions): NatsRegistry {
       }
       isWhole = true;
     } finally {
-      if (!isWhole) bearableRate = Math.max(SLOWEST_BITS_PER_SECOND, wanted.bitsPerSecond / 4);
-      else if (count >= TELLING) {
-        bearableRate = Math.min(RATE_LIMIT_BITS_PER_SECOND, bearableRate * (isGentle ? 1.1 : 2));
-      }
+      if (isWhole) rate.ended(reading, count);
+      else rate.brokenOff(reading);
     }
   }
 

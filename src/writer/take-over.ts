@@ -227,7 +227,11 @@ export const adoptOrphans = async (
   pause: Pause,
 ): Promise<Pick<ReadBack, 'orphans' | 'held'>> => {
   const { table, log } = context;
-  const found: { readonly orphan: Orphan; readonly observed: Observed; readonly departedAs?: WhenNotReady }[] = [];
+  const found: {
+    readonly orphan: Orphan;
+    readonly observed: Observed;
+    readonly departedAs: WhenNotReady | undefined;
+  }[] = [];
   let living = 0;
   await inSlices(strays, pause, ([key, message]) => {
     const row = table.get(key);
@@ -242,7 +246,7 @@ export const adoptOrphans = async (
     // What this replica saw go is no absence, however much it is.
     const departedAs = table.departedAs(orphan.wish);
     if (departedAs === undefined && observed.kind === 'ours' && observed.status !== 'UNHEALTHY') living += 1;
-    found.push({ orphan, observed, ...(departedAs === undefined ? {} : { departedAs }) });
+    found.push({ orphan, observed, departedAs });
   });
   // Without a view nothing is absent from it.
   const braked = !term.blind && brakeHolds(living, living + table.ours);

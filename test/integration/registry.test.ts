@@ -192,11 +192,12 @@ test('a gentle read-back ends although the stream is written faster than it is r
     }
   })();
   const startedMs = performance.now();
-  for await (const page of registry.readBack([`$KV.${bucket}.>`], signal, 'gently'))
-    expect(page.every(({ revision }) => revision > 0)).toBe(true);
+  let count = 0;
+  for await (const page of registry.readBack([`$KV.${bucket}.>`], signal, 'gently')) count += page.length;
   const tookMs = performance.now() - startedMs;
   isRead = true;
   await writing;
+  expect(count).toBeGreaterThan(0);
   expect(tookMs).toBeLessThan(5_000);
   // Twice as fast as it is read at least: else there was nothing to wait for.
   expect((batches * 500 * body.length) / tookMs).toBeGreaterThan(10_000);
