@@ -16,8 +16,11 @@ import type { Timed } from './timing-wheel.ts';
 export type Observed =
   /** Not known: the revision must be read before anything is written. */
   | { readonly kind: 'unknown' }
-  /** No value. `revision` is what a create must expect: the marker's, or 0. */
-  | { readonly kind: 'none'; readonly revision: Revision }
+  /**
+   * No value. `revision` is what a create must expect: the marker's, or 0. `isRemnant`: at the stream's leader, while
+   * another server of the cluster came back with a value that lapsed, which whatever is written next takes the place of.
+   */
+  | { readonly kind: 'none'; readonly revision: Revision; readonly isRemnant?: true }
   | {
       readonly kind: 'ours';
       readonly revision: Revision;
@@ -154,7 +157,8 @@ const isDamped = (row: Row, step: Step): boolean => {
  *   away, Lapse   | read    | rest            | wait for the lapse                     | rest
  *   away, Remove  | read    | rest            | purge                                  | rest
  *
- * A live row that retires is refreshed while its key stands as ours, one that is retired waits for the lapse.
+ * A live row that retires is refreshed while its key stands as ours, one that is retired waits for the lapse. A remnant of
+ * a pod that is away is purged.
  * In a sticky group the row is not alone: `hand-over.ts` adds what must be written in the same batch.
  */
 export const wantedStep = (row: Row, nowMs: number): Step => {
@@ -162,6 +166,7 @@ export const wantedStep = (row: Row, nowMs: number): Step => {
   if (observed.kind === 'unknown') return { kind: 'read' };
   if (wish.state.kind === 'live')
     return row.tenure === 'current' ? liveStep(row, observed, nowMs) : tailStep(row, nowMs);
+  if (observed.kind === 'none' && observed.isRemnant) return { kind: 'purge', reason: awayReason(wish) };
   if (observed.kind !== 'ours') return { kind: 'rest' };
   const lapsesAtMs = Math.max(observed.writtenAtMs + observed.ttlMs + LAPSE_SLACK_MS, row.refreshDueMs);
   const untilLapse: Step = nowMs < lapsesAtMs ? { kind: 'wait', untilMs: lapsesAtMs } : { kind: 'read' };

@@ -92,7 +92,7 @@ const auditOnce = async (context: WriterContext, term: Term, signal: AbortSignal
         seen.add(key);
         const row = table.get(key);
         const agrees = row === undefined ? !isGhost(message, context, term) : asKnown(row, message);
-        const isRemnant = row === undefined && isOurs(message, context) && hasOutlived(message, context, term);
+        const isRemnant = isSilent(row) && isOurs(message, context) && hasOutlived(message, context, term);
         if (isRemnant) outlived.set(key, message);
         if (isRemnant || !agrees) suspects.add(key);
         else if (row === undefined ? !isOurs(message, context) : row.observed.kind === 'foreign') foreign += 1;
@@ -133,11 +133,13 @@ const confirm = async (
     for (const [index, key] of keys.entries()) {
       const message = messages[index];
       const row = table.get(key);
+      const remnant = outlived.get(key);
+      if (remnant !== undefined && message?.operation !== 'PUT' && cover(context, row, remnant, message)) {
+        covered += 1;
+        continue;
+      }
       if (row === undefined) {
-        const remnant = outlived.get(key);
         if (message !== undefined && isGhost(message, context, term)) strays.set(key, message);
-        else if (remnant !== undefined && message?.operation !== 'PUT' && cover(context, term, remnant, message))
-          covered += 1;
         continue;
       }
       // What came of it while it was read says more than what was read.
@@ -167,19 +169,25 @@ const confirm = async (
  */
 const cover = (
   context: WriterContext,
-  term: Term,
+  row: Row | undefined,
   remnant: StoredMessage,
   atLeader: StoredMessage | undefined,
 ): boolean => {
+  const observed = { kind: 'none', revision: atLeader?.revision ?? 0, isRemnant: true } as const;
+  if (row !== undefined) {
+    if (!isSilent(row) || row.inFlight) return false;
+    context.table.observe(row, observed);
+    return true;
+  }
   const orphan = orphanOf(remnant, context.bucket, context.operatorId, context.settingsOf);
   if (orphan === undefined) return false;
-  const { wish, instanceId, form } = orphan;
-  const now = judgeContext(context, term);
-  // As if it had just been written where the leader stands: so it is removed like any other key.
-  const stands = { ...remnant, revision: atLeader?.revision ?? 0, storedAtMs: now.serverWallMs };
-  context.table.adoptOrphan({ ...wish, whenNotReady: 'Remove' }, instanceId, form, judge(stands, wish.pod, now));
+  context.table.adoptOrphan(orphan.wish, orphan.instanceId, orphan.form, observed);
   return true;
 };
+
+/** Nothing stands under the key, and nothing is going to be written there. */
+const isSilent = (row: Row | undefined): boolean =>
+  row === undefined || (row.wish.state.kind === 'away' && row.observed.kind === 'none');
 
 /** The table knows this message, or a later one, or knows that it does not know. */
 const asKnown = ({ observed, inFlight }: Row, message: StoredMessage): boolean => {

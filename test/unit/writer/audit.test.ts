@@ -1,8 +1,9 @@
 import { beforeEach, describe, expect, test } from 'vitest';
+import { generatedInstanceId } from '../../../src/domain/names.ts';
 import { objectKey } from '../../../src/domain/pod.ts';
 import { encodeInstance } from '../../../src/domain/service-instance.ts';
 import type { StoredMessage } from '../../../src/writer/registry.ts';
-import { aWish, uidOf, type WishOptions } from '../../support/wishes.ts';
+import { aWish, away, uidOf, type WishOptions } from '../../support/wishes.ts';
 import { BUCKET, WriterBench } from '../../support/writer-bench.ts';
 
 const NONE = { ghosts: 0, missing: 0, drifted: 0, foreign: 0 };
@@ -34,6 +35,8 @@ const leader = async (keys: number, options: WishOptions = {}, over = {}) => {
   await bench.clock.until(() => replica.writer.leading && replica.table.standing() === keys, 30_000);
   return replica;
 };
+/** Under which the pod `idle` has its key. */
+const IDLE = `service-instances.trading-service.${generatedInstanceId('trading-service', uidOf('idle'), 8)}`;
 /** What a leader of ours might have written for a pod. */
 const plant = (key: string, podName: string, status: 'ACTIVE' | 'UNHEALTHY' = 'ACTIVE', ttlSeconds = 600) => {
   const { head, tail } = encodeInstance(aWish({ podName }).content, key.split('.')[2] ?? '', status);
@@ -166,18 +169,20 @@ test('nothing is compared with an old view', async () => {
 describe('a server that came back with values that lapsed long ago', () => {
   const left = 'service-instances.trading-service.left';
 
-  /** Every read-back goes to a server that has this value as well, until a marker covers it. */
+  /** Every read-back goes to a server that has this value as well, until another takes its place. */
   const hasToo = ({ registry }: Replica, ghost: () => StoredMessage) => {
     const readBack = registry.readBack.bind(registry);
     let covered = false;
     registry.readBack = async function* (...args) {
-      covered ||= bench.stream.last(subject(left))?.operation === 'PURGE';
-      if (!covered) yield [ghost()];
+      const message = ghost();
+      const last = bench.stream.last(message.subject);
+      covered ||= last !== undefined && last.operation !== 'MaxAge' && last.revision > message.revision;
+      if (!covered) yield [message];
       yield* readBack(...args);
     };
   };
-  const stored = (): StoredMessage => {
-    const message = bench.stream.last(subject(left));
+  const stored = (key = left): StoredMessage => {
+    const message = bench.stream.last(subject(key));
     if (message === undefined) throw new Error('nothing is stored');
     return message;
   };
@@ -195,6 +200,38 @@ describe('a server that came back with values that lapsed long ago', () => {
     await bench.clock.advance(31_000);
     expect(bench.audits.slice(1).map(({ ghosts }) => ghosts)).toEqual([0]);
     expect(bench.values()[left]).toBeUndefined();
+  });
+
+  describe('for a pod that is there', () => {
+    const remembered = async (over: WishOptions) => {
+      const replica = await leader(3, SELDOM);
+      plant(IDLE, 'idle', 'ACTIVE', 1);
+      const ghost = stored(IDLE);
+      hasToo(replica, () => ghost);
+      await bench.clock.advance(3_000);
+      wish(replica, 'idle', { ...SELDOM, ...over });
+      await bench.clock.advance(AN_AUDIT_MS);
+      return replica;
+    };
+
+    test.each([
+      'MarkUnhealthy',
+      'Remove',
+      'Lapse',
+    ] as const)('has it covered while that is not Ready: %s', async (whenNotReady) => {
+      const replica = await remembered({ state: away(), whenNotReady });
+      expect(bench.audits).toEqual([{ ...NONE, compared: 4, ghosts: 1 }]);
+      expect(stored(IDLE)).toMatchObject({ operation: 'PURGE', ttlSeconds: 60 });
+      wish(replica, 'idle', SELDOM);
+      await bench.clock.advance(1_000);
+      expect(bench.values()[IDLE]).toMatchObject({ status: 'ACTIVE' });
+    });
+
+    test('is covered by the key of one that is Ready', async () => {
+      await remembered({});
+      expect(bench.audits).toEqual([{ ...NONE, compared: 4 }]);
+      expect(bench.values()[IDLE]).toMatchObject({ status: 'ACTIVE' });
+    });
   });
 
   test('looks again soon, as another server may have others, until it found none six times', async () => {
