@@ -374,6 +374,8 @@ export class InstanceTable {
     else if (observed.kind === 'ours' && before.kind !== 'ours') this.#losses.regained(row, nowMs);
     if (wasRefused) this.#listener.onReport(row.wish.registration);
     row.inFlight = false;
+    // It was kept up because it stood. That its pod lives nobody knows, so nothing is made for it.
+    if (observed.kind === 'none' && this.#unseen.has(row)) return this.#forget(row);
     // When to look again: at somebody else's key, and at one of ours that should have lapsed.
     if (observed.kind === 'foreign' || (observed.kind === 'ours' && row.wish.state.kind === 'away')) {
       row.refreshDueMs = nowMs + row.wish.intervalMs;
@@ -774,6 +776,12 @@ export class InstanceTable {
     if (step.kind !== 'write' && step.kind !== 'purge') return undefined;
     this.#lanes.remove(row);
     return { row, step, handOver: undefined };
+  }
+
+  /** The row goes, and people are told no more of it. */
+  #forget(row: Row): void {
+    this.#remove(row);
+    this.#listener.onReport(row.wish.registration);
   }
 
   /** The row goes; with the last one of an instance its id is free for whoever waited for it. */

@@ -232,12 +232,7 @@ test.each([
   'fresh',
   'old',
 ])('what only a crashed server brought back is not kept up, whose view is %s', async (view) => {
-  const ghost = `$KV.${BUCKET}.service-instances.trading-service.ghost`;
-  const { head, tail } = encodeInstance(aWish({ podName: 'ghost' }).content, 'ghost', 'ACTIVE');
-  bench.stream.put(ghost, `${head}2026-11-23T09:00:00.000Z${tail}`, {
-    ttlSeconds: 1,
-    headers: { 'Rollcall-Owner': `test/trading/ghost/${uidOf('ghost')}`, 'Rollcall-Term': '1' },
-  });
+  const ghost = planted('ghost', 1);
   const remnant = bench.stream.last(ghost);
   if (remnant === undefined) throw new Error('nothing is stored');
   await bench.clock.advance(20_000);
@@ -255,3 +250,26 @@ test.each([
   expect(bench.lapsed).toEqual([]);
   expect(only.table.size).toBe(0);
 });
+
+test('of a pod that is not to be seen the key is kept up, and not made anew once it is gone', async () => {
+  const [stays, goes] = [planted('stays', 30), planted('goes', 30)];
+  const only = bench.replica('a', { knowledge: () => 'none', fresh: () => false });
+  await leads(only);
+  await bench.clock.advance(11_000);
+  bench.stream.purge(goes);
+  await bench.clock.advance(60_000);
+  expect(bench.stream.last(stays)).toMatchObject({ operation: 'PUT' });
+  expect(bench.stream.last(goes)?.operation).not.toBe('PUT');
+  expect(only.table.size).toBe(1);
+});
+
+/** The key of a pod of this name, written by a leader of ours. Returns its subject. */
+const planted = (name: string, ttlSeconds: number): string => {
+  const key = `$KV.${BUCKET}.service-instances.trading-service.${name}`;
+  const { head, tail } = encodeInstance(aWish({ podName: name }).content, name, 'ACTIVE');
+  bench.stream.put(key, `${head}2026-11-23T09:00:00.000Z${tail}`, {
+    ttlSeconds,
+    headers: { 'Rollcall-Owner': `test/trading/${name}/${uidOf(name)}`, 'Rollcall-Term': '1' },
+  });
+  return key;
+};
