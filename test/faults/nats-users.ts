@@ -10,10 +10,13 @@ const example = join(import.meta.dirname, '../../examples/nats-users.conf');
 const SETUP_WORD = 'setup-word';
 /** As the example has it. */
 const OPERATOR_ID = 'cluster-a';
+/** The first user's, who is the operator. */
+const SUBSCRIBE = /subscribe: \{ allow: \[([^\]]*)\] \}/;
+const isInbox = (right: string) => right.startsWith('_INBOX');
 
 export class NatsUsers {
   readonly configFile: string;
-  /** The rights to publish that the operator has, as written. */
+  /** The rights that the operator has, to publish and to subscribe, as written. */
   readonly rights: readonly string[];
   readonly #dir: string;
   readonly #text: string;
@@ -24,8 +27,9 @@ export class NatsUsers {
     this.#dir = dir;
     this.#text = text;
     this.configFile = join(dir, 'nats-users.conf');
-    const [, list = ''] = /ROLLCALL_PUBLISH: \[([^\]]*)\]/.exec(text) ?? [];
-    this.rights = [...list.matchAll(/"([^"]+)"/g)].flatMap(([, right]) => right ?? []);
+    const [, toPublish = ''] = /ROLLCALL_PUBLISH: \[([^\]]*)\]/.exec(text) ?? [];
+    const [, toSubscribe = ''] = SUBSCRIBE.exec(text) ?? [];
+    this.rights = [...`${toPublish} ${toSubscribe}`.matchAll(/"([^"]+)"/g)].flatMap(([, right]) => right ?? []);
   }
 
   static async write(dir: string): Promise<NatsUsers> {
@@ -78,9 +82,12 @@ export class NatsUsers {
 
   async #writeConfig(rights: readonly string[]): Promise<void> {
     const passwords = `ROLLCALL_NATS_PASSWORD: "${this.#word}"\nROLLCALL_NATS_SETUP_PASSWORD: "${SETUP_WORD}"\n`;
-    const list = `ROLLCALL_PUBLISH: [\n${rights.map((right) => `  "${right}"\n`).join('')}]`;
+    const toPublish = rights.filter((right) => !isInbox(right)).map((right) => `  "${right}"\n`);
+    const toSubscribe = rights.filter(isInbox).map((right) => `"${right}"`);
+    const subscribe = toSubscribe.length === 0 ? 'deny: [">"]' : `allow: [${toSubscribe.join(', ')}]`;
     const users = this.#text
-      .replace(/ROLLCALL_PUBLISH: \[[^\]]*\]/, () => list)
+      .replace(/ROLLCALL_PUBLISH: \[[^\]]*\]/, () => `ROLLCALL_PUBLISH: [\n${toPublish.join('')}]`)
+      .replace(SUBSCRIBE, `subscribe: { ${subscribe} }`)
       .replace('users: [', 'users: [\n    { user: everybody, password: "unused" }');
     // The name as the flag says it: a reload does not see the flag.
     const everybody = `server_name: nats\nno_auth_user: everybody\n`;

@@ -1,10 +1,10 @@
 // What the operators cost and whether they break, seen from outside: resident memory by the kernel's word, lines that a
 // healthy operator never writes, ends that nobody asked for, how long the event loop made others wait, and how long the
-// machine did.
+// machine did; and what they ask of the API server by their own count.
 
 import { readFileSync, statSync } from 'node:fs';
 import type { OperatorProcess } from '../support/operator-process.ts';
-import { nowMs } from './monotonic.ts';
+import { nowMs, pause } from './monotonic.ts';
 import { percentile } from './percentile.ts';
 
 const LOOK_EVERY_MS = 100;
@@ -48,6 +48,19 @@ export class OperatorHealth {
   /** How late this process, which does next to nothing, was woken: what of all times is the machine's doing. */
   get machineLatenessP99Ms(): number {
     return percentile(this.#latenessMs, 0.99);
+  }
+
+  /** What all operators together ask of the API server without changing anything, measured for so long. */
+  async readsPerSecond(forMs: number): Promise<number> {
+    const fromMs = nowMs();
+    const before = await this.#reads();
+    await pause(forMs);
+    return (((await this.#reads()) - before) / (nowMs() - fromMs)) * 1_000;
+  }
+
+  async #reads(): Promise<number> {
+    const counts = await Promise.all(this.#operators.map((operator) => operator.metric('rest_client_requests_total')));
+    return counts.reduce((sum, count) => sum + count, 0);
   }
 
   problems(): readonly string[] {

@@ -9,8 +9,8 @@ import type { Play } from '../play.ts';
 const REASONS = ['RegistryDenied', 'RegistryUnavailable'];
 const SAID_MS = 15_000;
 const RECOVERY_MS = 5_000;
-/** To write keys and the lock, to look at the stream, to read a message and all of them: else nothing was taken away. */
-const RIGHTS_MISSED_MIN = 5;
+/** To write keys and the lock, to look at the stream, to read a message and all of them, to hear: else nothing was taken away. */
+const RIGHTS_MISSED_MIN = 6;
 
 type Spell = { readonly saidMs: number | undefined; readonly recoveryMs: number };
 

@@ -16,7 +16,7 @@ import { type KnownPod, PodTruth, stateOf } from './pod-truth.ts';
 import { type ApiAccess, PodWatch } from './pod-watch.ts';
 import { Population } from './population.ts';
 import { Rival } from './rival.ts';
-import { convergence } from './settled.ts';
+import { changedSettings, convergence, settingsOf } from './settled.ts';
 import { StatusWatch } from './status-watch.ts';
 
 export type Observing = {
@@ -50,6 +50,8 @@ type World = {
   readonly stream: StreamObserver;
   readonly rival: Rival;
   readonly samples: Sample[];
+  /** Of the stream, as the operators made it. */
+  settings: string;
 };
 let world: World | undefined;
 
@@ -110,12 +112,13 @@ async function open({ api: access, natsUrls, bucket, listening }: Observing): Pr
   const stream = await StreamObserver.open(natsUrls, bucket);
   const population = new Population(api, truth, listening === true ? new Listeners() : undefined);
   const status = new StatusWatch(access);
-  world = { api, truth, watch, status, population, stream, rival: new Rival(stream), samples: [] };
+  world = { api, truth, watch, status, population, stream, rival: new Rival(stream), samples: [], settings: '' };
   setInterval(() => here().samples.push(sample()), SAMPLE_EVERY_MS).unref();
 }
 
 async function make({ pods, foreignKeys, ttlSeconds }: Making): Promise<void> {
-  const { population, rival } = here();
+  const { population, rival, stream } = here();
+  here().settings = await settingsOf(stream);
   await rival.plant(foreignKeys);
   await population.make(pods, ttlSeconds);
   await population.untilReady(120_000);
@@ -314,11 +317,12 @@ async function ended({ uids, deadlineMs, gone }: Since & { readonly uids: readon
   return nowMs();
 }
 
-/** I9: no more churn; right within 15 s of the last fault, and then nothing but refreshes. */
+/** I9: no more churn; right within 15 s of the last fault, and then nothing but refreshes. And what stands is as it was. */
 async function settle({ lastFaultMs }: { readonly lastFaultMs: number }) {
-  const { population, stream, truth } = here();
+  const { population, stream, truth, rival, settings } = here();
   await population.still();
-  return convergence({ stream, truth, lastFaultMs, isForeign: (key) => here().rival.foreign.has(key) });
+  const restless = await convergence({ stream, truth, lastFaultMs, isForeign: (key) => rival.foreign.has(key) });
+  return [...restless, ...(await changedSettings(stream, settings))];
 }
 
 async function judgeSpan(judging: Judging): Promise<Judgement> {

@@ -1,7 +1,8 @@
 // I9 and I10: after the last fault the registry becomes what the pods say within 15 s, and then nothing but refreshes is
-// written; and what a fresh reader finds is what the stream told, so nothing older has come back.
+// written; and what a fresh reader finds is what the stream told, so nothing older has come back. Of I7 what a fault may have
+// led the operators to: the settings of the stream are as they were.
 
-import { DeliverPolicy, jetstream } from '@nats-io/jetstream';
+import { DeliverPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { StreamObserver } from '../../support/stream-observer.ts';
 import type { Violation } from '../evidence.ts';
 import { nowMs, pause } from '../monotonic.ts';
@@ -96,6 +97,20 @@ const differences = ({ stream, truth, isForeign }: Omit<Settling, 'lastFaultMs'>
   for (const [service, active] of roles) if (active !== 1) wrong.push(`${service} has ${active} ACTIVE members`);
   for (const [uid, said] of byPod) wrong.push(`no pod has the UID ${uid}, called ${said.join()}`);
   return wrong;
+};
+
+/** The settings of the bucket's stream, as one text. */
+export const settingsOf = async ({ connection, bucket }: StreamObserver): Promise<string> => {
+  const manager = await jetstreamManager(connection);
+  const { config } = await manager.streams.info(`KV_${bucket}`);
+  return JSON.stringify(config);
+};
+
+/** I7: as they were. */
+export const changedSettings = async (stream: StreamObserver, before: string): Promise<readonly Violation[]> => {
+  const now = await settingsOf(stream);
+  if (now === before) return [];
+  return [{ invariant: 'I7', atMs: nowMs(), sentence: `the stream's settings were ${before}, and are ${now}` }];
 };
 
 /** I10: reads the bucket anew and compares. */
