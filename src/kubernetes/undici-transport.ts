@@ -1,5 +1,6 @@
-// The API transport over HTTP/1.1 with undici: a pool for requests, a connection of its own for each long watch. Speaks
-// HTTP and TLS; does not know resources, retries nothing but a refused credential, and never reads an object.
+// The API transport over HTTP/1.1 with undici: a pool for requests, one for short watches, and a connection of its own for
+// each long one. Speaks HTTP and TLS; does not know resources, retries nothing but a refused credential, and never reads an
+// object.
 
 import { buildConnector, Client, type Dispatcher, Pool } from 'undici';
 import type { Clock } from '../clock.ts';
@@ -26,6 +27,8 @@ export type ClosableTransport = ApiTransport & {
 
 /** Requests beyond this wait for each other. */
 const POOL_CONNECTIONS = 12;
+/** Each is busy for the seconds that a short watch takes, and each source opens one every five: no request waits behind them. */
+const WATCH_CONNECTIONS = 128;
 const CONNECT_TIMEOUT_MS = 5_000;
 const REQUEST_TIMEOUT_MS = 10_000;
 const STREAM_TIMEOUT_MS = 30_000;
@@ -41,7 +44,13 @@ export async function connectApi(options: UndiciTransportOptions): Promise<Closa
 }
 
 /** Everything that hangs on one TLS identity. Replaced as a whole when a certificate or the CA has changed. */
-type Channel = { readonly access: Access; readonly connector: buildConnector.connector; readonly pool: Pool };
+type Channel = {
+  readonly access: Access;
+  readonly connector: buildConnector.connector;
+  readonly pool: Pool;
+  /** For short watches. */
+  readonly watches: Pool;
+};
 
 class UndiciTransport implements ClosableTransport {
   readonly origin: string;
@@ -90,8 +99,7 @@ class UndiciTransport implements ClosableTransport {
   }
 
   async close(): Promise<void> {
-    if (this.#channel !== undefined) this.#retire(this.#channel.pool);
-    this.#channel = undefined;
+    this.#doubtConnections();
     const ends = [...this.#retired.values()];
     await Promise.all([...this.#retired.keys()].map((pool) => pool.destroy()));
     await Promise.all(ends);
@@ -122,7 +130,7 @@ class UndiciTransport implements ClosableTransport {
     const channel = this.#channelFor(access);
     const client = request.shared === true ? undefined : new Client(access.origin, clientOptions(channel.connector));
     try {
-      const answer = await (client ?? channel.pool).request({
+      const answer = await (client ?? channel.watches).request({
         method: 'GET',
         path: pathOf(access, request.path, request.query),
         headers: this.#headers(access),
@@ -174,9 +182,8 @@ class UndiciTransport implements ClosableTransport {
   }
 
   #channelFor(access: Access): Channel {
-    const current = this.#channel;
-    if (current !== undefined && sameTls(current.access, access)) return current;
-    if (current !== undefined) this.#retire(current.pool);
+    if (this.#channel !== undefined && sameTls(this.#channel.access, access)) return this.#channel;
+    this.#doubtConnections();
     const connector = buildConnector({
       ...access.tls,
       allowH2: false,
@@ -184,8 +191,8 @@ class UndiciTransport implements ClosableTransport {
       keepAlive: true,
       keepAliveInitialDelay: TCP_KEEPALIVE_MS,
     });
-    const pool = new Pool(access.origin, { ...clientOptions(connector), connections: POOL_CONNECTIONS });
-    this.#channel = { access, connector, pool };
+    const poolOf = (connections: number) => new Pool(access.origin, { ...clientOptions(connector), connections });
+    this.#channel = { access, connector, pool: poolOf(POOL_CONNECTIONS), watches: poolOf(WATCH_CONNECTIONS) };
     return this.#channel;
   }
 
@@ -193,6 +200,7 @@ class UndiciTransport implements ClosableTransport {
   #doubtConnections(): void {
     if (this.#channel === undefined) return;
     this.#retire(this.#channel.pool);
+    this.#retire(this.#channel.watches);
     this.#channel = undefined;
   }
 

@@ -95,6 +95,27 @@ describe('the connection', () => {
     expect(proxy.accepted()).toBeLessThanOrEqual(12);
   });
 
+  test('forty short watches at once, as where many namespaces are quiet, hold up neither each other nor requests', async () => {
+    const proxy = await real.proxy();
+    const transport = await real.connect('admin', proxy);
+    const stop = new AbortController();
+    const query = { watch: 1, timeoutSeconds: 3 };
+    const open = () =>
+      transport.stream({
+        path: collectionPath(resources.Node),
+        query,
+        timeoutMs: 2_000,
+        shared: true,
+        signal: stop.signal,
+      });
+    const streams = await Promise.all(Array.from({ length: 40 }, open));
+    expect(streams.map(({ status }) => status)).toEqual(Array(40).fill(200));
+    const startedMs = performance.now();
+    expect(await ready(transport)).toBe(200);
+    expect(performance.now() - startedMs).toBeLessThan(1_000);
+    stop.abort();
+  });
+
   test('says who it is', async () => {
     const seen: IncomingMessage[] = [];
     const server = createServer((request, response) => {
