@@ -25,8 +25,18 @@ const NOT_FOUND_CAP_MS = 5_000;
 
 const PASSING = { forgetsPlace: false, refusesInitialStream: false, denies: 'nothing', backoff: 'illness' } as const;
 
-/** `askedForInitialStream`: the request was one for initial objects as a stream, which may be what was refused. */
-export function judgeFailure(error: ApiError, path: string, askedForInitialStream: boolean): FailureVerdict {
+export type Asked = {
+  /** The request was one for initial objects as a stream, which may be what was refused. */
+  readonly askedForInitialStream: boolean;
+  /** The resource is there only where somebody has defined it. */
+  readonly mayBeAbsent: boolean;
+};
+
+export function judgeFailure(
+  error: ApiError,
+  path: string,
+  { askedForInitialStream, mayBeAbsent }: Asked,
+): FailureVerdict {
   switch (error.kind) {
     case 'gone':
       return { ...PASSING, forgetsPlace: true, backoff: 'compaction', capMs: GONE_CAP_MS };
@@ -36,6 +46,8 @@ export function judgeFailure(error: ApiError, path: string, askedForInitialStrea
     case 'denied':
       return { ...PASSING, tell: 'error', problem: `no right to list and watch ${path}: ${error.message}` };
     case 'notFound':
+      if (!mayBeAbsent)
+        return { ...PASSING, tell: 'error', problem: `${path}: ${error.message}: what answers is no API server` };
       return {
         ...PASSING,
         tell: 'warn',
@@ -56,19 +68,22 @@ export function judgeFailure(error: ApiError, path: string, askedForInitialStrea
 const ABSENT_TIMES = 3;
 const ABSENT_MS = 5_000;
 
-/** Whether to believe that a resource does not exist: a server that has just started says so of one that does. */
+/**
+ * Whether to believe that a resource does not exist. A server that has just started says so of one that does, and a proxy
+ * that has lost its way to the server says so of everything.
+ */
 export class Absence {
   #times = 0;
   #sinceMs = 0;
 
-  /** It was said at `nowMs`. True when it is to be believed by now. */
-  said(nowMs: number): boolean {
+  /** It was said at `nowMs`. True when it is to be believed by now, if the server has shown to be one since the first time. */
+  said(nowMs: number, isServing: (sinceMs: number) => boolean = () => true): boolean {
     if (this.#times === 0) this.#sinceMs = nowMs;
     this.#times++;
-    return this.#times >= ABSENT_TIMES && nowMs - this.#sinceMs >= ABSENT_MS;
+    return this.#times >= ABSENT_TIMES && nowMs - this.#sinceMs >= ABSENT_MS && isServing(this.#sinceMs);
   }
 
-  /** It was there after all. */
+  /** It was there after all, or something else ails the server. */
   refuted(): void {
     this.#times = 0;
   }

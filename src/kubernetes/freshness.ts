@@ -3,7 +3,9 @@
 // lost our stream, or its own (F11). So the proof is made of two answers:
 //
 // 1. `GET ?limit=1` without a version is a consistent read: it returns the version R that the cluster had reached.
-//    When our stream has been at R already, every change up to R has come to us: proven.
+//    When our stream has been at R already, every change up to R has come to us: proven. When it had been beyond R before
+//    we asked, the cluster was restored from a backup, and no watch says so: one from a version that is still to come is
+//    opened, and tells nothing until the cluster gets there (kube-apiserver 1.36): `rewound`.
 // 2. Else a second, short watch is opened from where our stream stands. The consistent read has made the server's
 //    watch cache catch up with R, so within two seconds (2 s before its timeout) the short watch says either
 //      - a bookmark at R or later and no event: nothing happened to our resource up to there: proven; or
@@ -21,7 +23,7 @@
 import type { Clock } from '../clock.ts';
 import { ApiError, type ApiTransport, type Query, successful, textField } from './api-transport.ts';
 import { LinkedAbort } from './linked-abort.ts';
-import { reaches } from './resource-version.ts';
+import { compareResourceVersions, reaches } from './resource-version.ts';
 import { decodeWatch } from './watch-decoder.ts';
 
 export type Freshness =
@@ -31,6 +33,8 @@ export type Freshness =
   | { readonly kind: 'behind'; readonly resourceVersion: string }
   /** The server answers, but its watches say nothing. */
   | { readonly kind: 'silent' }
+  /** The cluster has gone back behind the caller's place: only a list can tell what is there. */
+  | { readonly kind: 'rewound' }
   /** Watches have said nothing for as long as that may be believed: only a list can tell. */
   | { readonly kind: 'doubtful' }
   /** The server does not answer, or refuses. */
@@ -90,7 +94,9 @@ export class FreshnessProbe {
   async probe(standsAt: () => string, signal: AbortSignal): Promise<Freshness> {
     try {
       const asOfMs = this.#clock.monotonicMs();
+      const stood = standsAt();
       const current = await this.#currentVersion(signal);
+      if ((compareResourceVersions(stood, current) ?? 0) > 0) return { kind: 'rewound' };
       if (reaches(standsAt(), current)) return { kind: 'proven', asOfMs, resourceVersion: current };
       return await this.#ask(standsAt(), current, asOfMs, signal);
     } catch (cause) {

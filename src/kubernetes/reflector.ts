@@ -62,6 +62,8 @@ export type ReflectorOptions<T extends ViewObject> = {
     readonly labelSelector?: string;
     /** The objects are all of this namespace; absent: of any, or of none. */
     readonly namespace?: string;
+    /** Somebody must define it, and may take that back: then it has no objects. Else "not found" is a failure like others. */
+    readonly mayBeAbsent?: boolean;
     /** That the API server does not know it is no problem, once it is believed. */
     readonly optional?: boolean;
   };
@@ -74,6 +76,11 @@ export type ReflectorOptions<T extends ViewObject> = {
   readonly relistIntervalMs: number;
   /** Shared by all reflectors of one API server. */
   readonly traits?: ServerTraits;
+  /**
+   * Whether what answers has shown since then to be the API server, by something else than this resource: else it may be a
+   * proxy that finds nothing. Absent: it has.
+   */
+  readonly isServing?: (sinceMs: number) => boolean;
   readonly signal: AbortSignal;
 };
 
@@ -330,8 +337,8 @@ class Reflector<T extends ViewObject> {
     log[isHealthy ? 'debug' : 'warn']({ path: resource.path, why, silentMs }, 'the watch is replaced');
     if (!isHealthy) this.#told ??= why;
     if (why === 'behind') this.#behindInARow++;
-    // A stream that stays behind after it was replaced, watches that are silent altogether, and the brake need a list.
-    if (why === 'unconfirmed' || why === 'silent' || why === 'doubtful' || this.#behindInARow >= 2) {
+    // A stream that stays behind after it was replaced needs a list, and so does everything else but quiet.
+    if ((why !== 'quiet' && why !== 'behind') || this.#behindInARow >= 2) {
       this.#place = undefined;
       this.#listBy = 'pages';
     }
@@ -339,17 +346,19 @@ class Reflector<T extends ViewObject> {
 
   /** Draws the consequences of a failure. Returns how long to wait. */
   async #failed(error: ApiError): Promise<number> {
-    const { clock, resource } = this.#options;
+    const { clock, resource, isServing } = this.#options;
     const now = clock.monotonicMs();
     this.#count('failures');
     const askedForInitialStream = this.#place === undefined && this.#listBy === 'stream' && !this.#streamRefused;
-    const verdict = judgeFailure(error, resource.path, askedForInitialStream);
+    const mayBeAbsent = resource.mayBeAbsent === true;
+    const verdict = judgeFailure(error, resource.path, { askedForInitialStream, mayBeAbsent });
+    if (verdict.denies === 'nothing') this.#absence.refuted();
     if (verdict.forgetsPlace) this.#place = undefined;
     if (verdict.refusesInitialStream) this.#streamRefused = true;
     const isDoneWithout = verdict.denies === 'existence' && this.#emptied && resource.optional === true;
     if (verdict.problem !== undefined && !isDoneWithout) this.#source.problem = verdict.problem;
     if (verdict.tell !== undefined) this.#tell(verdict.tell, error);
-    if (verdict.denies === 'existence' && this.#absence.said(now)) await this.#empty(now);
+    if (verdict.denies === 'existence' && this.#absence.said(now, isServing)) await this.#empty(now);
     if (verdict.backoff === 'none') return 0;
     const backoff = verdict.backoff === 'compaction' ? this.#compactionBackoff : this.#backoff;
     return backoff.next(now, {

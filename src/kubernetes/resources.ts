@@ -7,6 +7,8 @@ export type Resource = {
   readonly version: string;
   readonly plural: string;
   readonly namespaced: boolean;
+  /** By a CustomResourceDefinition of ours, which may be missing. */
+  readonly defined?: true;
   /** A cluster may do without its definition. */
   readonly optional?: true;
   /** Read in this namespace alone. */
@@ -35,6 +37,7 @@ export const resources = {
     version: 'v1alpha1',
     plural: 'serviceregistrations',
     namespaced: true,
+    defined: true,
   },
   ServiceNamePolicy: {
     kind: 'ServiceNamePolicy',
@@ -42,6 +45,7 @@ export const resources = {
     version: 'v1alpha1',
     plural: 'servicenamepolicies',
     namespaced: false,
+    defined: true,
     optional: true,
   },
   Event: { kind: 'Event', group: 'events.k8s.io', version: 'v1', plural: 'events', namespaced: true },

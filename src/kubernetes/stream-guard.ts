@@ -26,10 +26,10 @@ export const NAMESPACED_LIMITS: Partial<StreamLimits> = { silentMs: 10_000 };
 /**
  * `quiet`: no byte for too long. `behind`: another watch saw an event that this one does not bring. `silent`: no watch
  * says anything, though the server answers; do not trust a watch for the next list. `doubtful`: they said nothing for
- * longer than can be believed of a server that sends no bookmarks when asked. `unconfirmed`: what the brake holds
- * has been held for long enough that another list may decide.
+ * longer than can be believed of a server that sends no bookmarks when asked. `rewound`: the cluster was restored from a
+ * backup. `unconfirmed`: what the brake holds has been held for long enough that another list may decide.
  */
-export type GivenUp = 'quiet' | 'behind' | 'silent' | 'doubtful' | 'unconfirmed';
+export type GivenUp = 'quiet' | 'behind' | 'silent' | 'doubtful' | 'rewound' | 'unconfirmed';
 
 export type GuardedStream = {
   readonly stop: LinkedAbort;
@@ -91,7 +91,7 @@ export async function guardStream(options: GuardOptions): Promise<void> {
     const verdict = await judge(options);
     if (signal.aborted) return;
     if (verdict === 'behind') return giveUp('behind');
-    if (verdict === 'doubtful') return giveUp('doubtful');
+    if (verdict === 'doubtful' || verdict === 'rewound') return giveUp(verdict);
     if (verdict === 'proven') continue;
     // Not forgotten where a probe between two silent ones fails: a server that lost its own watch may also be slow.
     if (verdict === 'silent') {
@@ -116,6 +116,7 @@ async function judge(options: GuardOptions): Promise<Freshness['kind']> {
       return reaches(place() ?? '', freshness.resourceVersion) ? 'proven' : 'behind';
     case 'silent':
     case 'doubtful':
+    case 'rewound':
       return freshness.kind;
     case 'unanswered':
       if (signal.aborted) return 'unanswered';

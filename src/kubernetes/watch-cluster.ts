@@ -41,6 +41,7 @@ export const watchCluster = (
   const watches: Promise<void>[] = [];
   const traits: ServerTraits = { sendsBookmarks: false };
   const { transport, clock, random, log, relistIntervalMs, signal } = options;
+  const isServing = (sinceMs: number): boolean => views.pods.lastProofAtMs > sinceMs;
   const views = clusterViews(options, (resource, trim, view) => {
     const sources = sourcesOf(resource, options);
     const metrics: ReflectorMetrics = {
@@ -50,7 +51,9 @@ export const watchCluster = (
     for (const source of sources) {
       const reflected = { resource: source, trim, view, metrics, traits };
       const limits = resource.readIn === undefined ? {} : { limits: LEASE_LIMITS };
-      watches.push(reflect({ transport, clock, random, log, ...reflected, relistIntervalMs, signal, ...limits }));
+      watches.push(
+        reflect({ transport, clock, random, log, ...reflected, isServing, relistIntervalMs, signal, ...limits }),
+      );
     }
   });
   return { views, watching: Promise.all(watches).then(() => undefined) };
@@ -63,14 +66,23 @@ export const sourcesOf = (
 ): readonly ReflectorOptions<ViewObject>['resource'][] => {
   if (options.namespaces.length > 0) {
     if (!resource.namespaced || resource.readIn !== undefined) return [];
-    return options.namespaces.map((namespace) => ({ path: collectionPath(resource, namespace), namespace }));
+    return options.namespaces.map((namespace) => ({
+      path: collectionPath(resource, namespace),
+      namespace,
+      ...definedAs(resource),
+    }));
   }
   const { readIn } = resource;
   if (readIn !== undefined) return [{ path: collectionPath(resource, readIn), namespace: readIn }];
   const fieldSelector = resource.namespaced ? excludeNamespaces(options.excludeNamespaces) : undefined;
-  const optional = resource.optional === undefined ? {} : { optional: resource.optional };
-  return [{ path: collectionPath(resource), ...(fieldSelector === undefined ? {} : { fieldSelector }), ...optional }];
+  const path = collectionPath(resource);
+  return [{ path, ...(fieldSelector === undefined ? {} : { fieldSelector }), ...definedAs(resource) }];
 };
+
+const definedAs = ({ defined, optional }: Resource) => ({
+  ...(defined === undefined ? {} : { mayBeAbsent: defined }),
+  ...(optional === undefined ? {} : { optional }),
+});
 
 /** Silence is judged by the time that is proven: where kubelets speak all at once there would be gaps of seconds. */
 const LEASE_LIMITS = { proofIntervalMs: 2_000 } as const;

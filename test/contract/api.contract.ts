@@ -321,6 +321,16 @@ export function apiContract(name: string, makeApi: () => Promise<ApiUnderTest>):
         expect(second.seen.map(nameIn)).toEqual(['b-service', 'c-service']);
       });
 
+      test('are opened from a version that is still to come, and say nothing', async () => {
+        const from = versionOf((await list()).body);
+        const far = await watch({ resourceVersion: String(Number(from) + 1_000_000), allowWatchBookmarks: true });
+        expect(far.stream.status).toBe(200);
+        const near = await watch({ resourceVersion: from });
+        await create('a-service');
+        await until(() => near.seen.length === 1);
+        expect(far.seen).toEqual([]);
+      });
+
       test('begin with everything there is, and say when that is complete', async () => {
         await create('b-service');
         await create('a-service');

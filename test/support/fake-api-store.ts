@@ -134,6 +134,22 @@ export class FakeStore {
     }
   }
 
+  /** Returns what brings back what is stored now, as after a restore from a backup: versions go on from there. */
+  backup(): () => void {
+    const { version } = this;
+    const stored = Array.from(this.#collections.values(), (each) => [each, new Map(each.objects)] as const);
+    return () => {
+      this.version = version;
+      for (const [collection, objects] of stored) {
+        collection.objects.clear();
+        for (const [key, object] of objects) collection.objects.set(key, object);
+        collection.log.length = 0;
+        collection.compactedTo = version;
+        collection.cacheVersion = version;
+      }
+    };
+  }
+
   /** Objects whose owners are all gone, to be collected by whoever plays the garbage collector. */
   *orphans(resource: Resource): Generator<ApiObject> {
     const alive = new Set<string>();

@@ -105,6 +105,8 @@ export class FakeWatch {
   }
 
   #changed(change: Change): void {
+    // Of what the watch asked to have behind it nothing is said, also where the cluster is not there yet.
+    if (change.version <= (this.#spec.from ?? 0)) return;
     this.#inTurn(() => this.#deliver(change, this.#spec.matches));
   }
 

@@ -101,6 +101,11 @@ export class FakeApi {
     this.#pages.clear();
   }
 
+  /** Returns what restores the cluster to what it is now. Watches do not end by that. */
+  backup(): () => void {
+    return this.store.backup();
+  }
+
   /** The CRD is deleted, with all its objects. */
   dropResource(kind: Kind): void {
     this.store.removeResource(resources[kind]);

@@ -45,6 +45,9 @@ function start(
     relistIntervalMs?: number;
     /** Deployments are watched as well, over the same connection. */
     besides?: boolean;
+    /** Pods are defined by somebody. */
+    mayBeAbsent?: boolean;
+    isServing?: () => boolean;
   } = {},
 ): Setup {
   const clock = new FakeClock();
@@ -73,7 +76,9 @@ function start(
         path: collectionPath(resources.Pod, namespace),
         ...(namespace === undefined ? {} : { namespace }),
         ...(fieldSelector === undefined ? {} : { fieldSelector }),
+        ...(given.mayBeAbsent === undefined ? {} : { mayBeAbsent: given.mayBeAbsent }),
       },
+      ...(given.isServing === undefined ? {} : { isServing: given.isServing }),
       trim,
       view,
       metrics: { count: (what, _, many) => counts.set(what, (counts.get(what) ?? 0) + many) },
@@ -377,7 +382,26 @@ describe('interruptions', () => {
     expect(setup.view.synced).toBe(true);
   });
 
-  test('a server restored from a backup does not know our version: list anew', async () => {
+  test('a cluster restored from a backup is listed anew, though its watches only fall silent', async () => {
+    const setup = start();
+    for (const name of ['stays', 'came-back']) setup.api.put('Pod', pod(name));
+    await setup.clock.settle();
+    const restore = setup.api.backup();
+    setup.api.delete('Pod', 'default', 'came-back');
+    setup.api.put('Pod', pod('never-was'));
+    await setup.clock.advance(60_000);
+    restore();
+    setup.connection.faults.breakWatches();
+    await setup.clock.advance(20_000);
+    expect([...setup.view.values()].map(({ key }) => key).sort()).toEqual(['default/came-back', 'default/stays']);
+    expect(setup.logged).toContain('warn: the watch is replaced');
+    setup.api.put('Pod', pod('new'));
+    await setup.clock.advance(1_000);
+    expect(setup.view.size).toBe(3);
+    expect(await greatestAgeMs(setup, 120_000)).toBeLessThan(10_000);
+  });
+
+  test('a server that calls our version too large: list anew', async () => {
     const setup = start();
     setup.api.put('Pod', pod('a'));
     await setup.clock.settle();
@@ -479,7 +503,7 @@ describe('refusals', () => {
   });
 
   test('a resource that does not exist counts as empty after several answers, and as a problem', async () => {
-    const setup = start({ before: ({ api }) => api.dropResource('Pod') });
+    const setup = start({ mayBeAbsent: true, before: ({ api }) => api.dropResource('Pod') });
     await setup.clock.advance(1_000);
     expect(setup.view.synced).toBe(false);
     await setup.clock.advance(20_000);
@@ -492,8 +516,49 @@ describe('refusals', () => {
     expect(setup.view.problems).toEqual([]);
   });
 
+  test.each([
+    ['that is always there', { mayBeAbsent: false }],
+    ['that may be absent, of a server that shows nothing else', { mayBeAbsent: true, isServing: () => false }],
+  ])('"not found" of a resource %s is believed by nobody', async (_, given) => {
+    const setup = start(given);
+    setup.api.put('Pod', pod('a'));
+    await setup.clock.settle();
+    const request = setup.connection.request.bind(setup.connection);
+    const stream = setup.connection.stream.bind(setup.connection);
+    setup.connection.request = async () => ({ status: 404, headers: {}, body: 'page not found', bodyBytes: 14 });
+    setup.connection.stream = async () => ({ status: 404, headers: {}, body: (async function* () {})() });
+    setup.connection.faults.breakWatches();
+    await setup.clock.advance(300_000);
+    expect(setup.view.size).toBe(1);
+    expect(setup.clock.monotonicMs() - setup.view.lastProofAtMs).toBeGreaterThan(290_000);
+    expect(setup.view.problems).toHaveLength(1);
+    Object.assign(setup.connection, { request, stream });
+    await setup.clock.advance(10_000);
+    expect(setup.view.problems).toEqual([]);
+    expect(setup.changes).toEqual(['+default/a']);
+  });
+
+  test('"not found" counts as often as it is said in a row', async () => {
+    const setup = start({ mayBeAbsent: true });
+    setup.api.put('Pod', pod('a'));
+    await setup.clock.settle();
+    const stream = setup.connection.stream.bind(setup.connection);
+    let answers = 0;
+    setup.connection.stream = async () => ({
+      status: (answers += 1) % 3 === 0 ? 503 : 404,
+      headers: {},
+      body: (async function* () {})(),
+    });
+    setup.connection.faults.breakWatches();
+    await setup.clock.advance(120_000);
+    expect(answers).toBeGreaterThan(10);
+    expect(setup.view.size).toBe(1);
+    Object.assign(setup.connection, { stream });
+    await setup.clock.advance(10_000);
+  });
+
   test('a resource deleted while we could not hear takes its objects with it', async () => {
-    const setup = start();
+    const setup = start({ mayBeAbsent: true });
     setup.api.put('Pod', pod('a'));
     await setup.clock.settle();
     setup.connection.faults.cut();
