@@ -24,6 +24,7 @@ import {
   sameVerdict,
   UNKNOWN_BELIEVED_AFTER_MS,
 } from '../domain/node-loss.ts';
+import type { PodView } from '../domain/pod.ts';
 import { asTimeMs } from '../domain/raw.ts';
 import type { Change, ReadonlyView } from './view.ts';
 
@@ -32,6 +33,8 @@ import type { Change, ReadonlyView } from './view.ts';
  * been seen.
  */
 const PROOF_GAP_MAX_MS = 8_000;
+/** Who waits for longer than this for the watch of nodes goes by what the one of pods says. */
+const AWAITED_MS = 15_000;
 
 /** Times are of leases seen, but for the last. */
 type NodeState = {
@@ -77,6 +80,8 @@ export class NodeWatch {
   #brakedAtMs = Number.NEGATIVE_INFINITY;
   /** What Kubernetes says now it may have said long ago. */
   #begun = false;
+  /** When a pod was first seen to be marked, with its node not looking lost. */
+  readonly #markedAtMs = new WeakMap<PodView, number>();
   #silent = 0;
   #held: readonly number[] = [];
 
@@ -115,6 +120,21 @@ export class NodeWatch {
 
   verdictOf(node: string | undefined): NodeVerdict {
     return (node === undefined ? undefined : this.#states.get(node)?.verdict) ?? HEARD;
+  }
+
+  /**
+   * The node controller took the pod's readiness, and its node does not look lost: the watch of nodes is behind the one of
+   * pods, or it is back already. Before that watch was heard nothing is to be concluded; the brake may hold it.
+   */
+  awaits(pod: PodView): boolean {
+    if (!pod.unreadyByNode || pod.deleting) return false;
+    const { views, clock } = this.#context;
+    const node = pod.node === undefined ? undefined : this.#states.get(pod.node)?.node;
+    if (node === undefined || node.unknownSinceMs !== undefined) return false;
+    const nowMs = clock.monotonicMs();
+    const sinceMs = this.#markedAtMs.get(pod) ?? nowMs;
+    this.#markedAtMs.set(pod, sinceMs);
+    return views.nodes.lastProofAtMs <= sinceMs && nowMs - sinceMs < AWAITED_MS;
   }
 
   /** Nodes whose verdict is another than when this was asked last. */

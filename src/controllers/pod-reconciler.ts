@@ -27,8 +27,10 @@ export type PodReconcilerContext = {
   readonly table: InstanceTable;
   readonly duplicates: Duplicates;
   readonly offset: HeartbeatOffset;
-  readonly nodes: Pick<NodeWatch, 'verdictOf'>;
+  readonly nodes: Pick<NodeWatch, 'verdictOf' | 'awaits'>;
   readonly onReport: (registration: ObjectKey) => void;
+  /** Nothing is concluded yet of the pod: it is to be looked at again in a moment. */
+  readonly onAwaited: (pod: ObjectKey) => void;
   /** Another pod is within its namespace's quota now, or is not any more. */
   readonly onMoved: (pod: ObjectKey) => void;
   /** The services under which the pod is not registered, because its namespace is over its quota; told as long as it is. */
@@ -50,6 +52,7 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
     duplicates.set(key, []).forEach(context.onReport);
     return;
   }
+  if (context.nodes.awaits(pod)) return context.onAwaited(key);
   const workload = workloadOf(views, pod);
   const registrations = context.registrationsOf(pod.namespace);
   const workloadName = workload?.name ?? pod.controller?.name;

@@ -108,7 +108,7 @@ export class ReadinessGates {
   async #lookAgain(signal: AbortSignal): Promise<void> {
     while (!signal.aborted) {
       await this.#context.clock.sleep(LOOK_EVERY_MS, signal);
-      for (const key of this.#waiting.keys()) this.#queue.add(key);
+      for (const key of this.#waiting.keys()) this.#queue.remind(key);
     }
   }
 

@@ -88,6 +88,11 @@ export class WorkQueue<K extends string> {
     this.#bell.ring();
   }
 
+  /** Adds the key unless it failed and waits for its next turn: for who asks again and again. */
+  remind(key: K): void {
+    if (!this.#failures.has(key)) this.add(key);
+  }
+
   /** Adds the key after `delayMs`; the earliest of several wins. */
   addAfter(key: K, delayMs: number): void {
     if (delayMs <= 0) return this.add(key);

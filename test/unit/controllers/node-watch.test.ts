@@ -8,7 +8,7 @@ import type { ViewSource } from '../../../src/controllers/view-source.ts';
 import { clusterKey } from '../../../src/domain/namespace.ts';
 import type { LeaseView, NodeView } from '../../../src/domain/node.ts';
 import { objectKey } from '../../../src/domain/pod.ts';
-import { NINE } from '../../support/builders.ts';
+import { aPod, NINE } from '../../support/builders.ts';
 import { FakeClock } from '../../support/fake-clock.ts';
 
 const RENEWAL_MS = 10_000;
@@ -374,4 +374,38 @@ test('for a single look leases are as old as clocks say', async () => {
   watch = new NodeWatch({ views: { nodes, leases }, clock, byClock: true, onChange: () => undefined });
   watch.look();
   expect(kinds('node-0', 'node-1', 'node-2', 'node-3')).toEqual(['heard', 'silent', 'heard', 'heard']);
+});
+
+describe('a pod that the node controller marked', () => {
+  const marked = (node = 'node-1') => aPod({ node, unreadyByNode: true, ready: false });
+
+  test('waits for what is said of its node, and then no more', async () => {
+    await begin(10);
+    nodeSource.prove(clock.monotonicMs());
+    const pod = marked();
+    expect(watch.awaits(pod)).toBe(true);
+    await pass(3_000);
+    expect(watch.awaits(pod)).toBe(true);
+    nodeSource.prove(clock.monotonicMs());
+    expect(watch.awaits(pod)).toBe(false);
+  });
+
+  test('is awaited for 15 s at most', async () => {
+    await begin(10);
+    const pod = marked();
+    expect(watch.awaits(pod)).toBe(true);
+    await pass(14_000);
+    expect(watch.awaits(pod)).toBe(true);
+    await pass(2_000);
+    expect(watch.awaits(pod)).toBe(false);
+  });
+
+  test('is decided about at once when its node looks lost, or nobody judges that', async () => {
+    await begin(10);
+    nodeSource.put(aNode('node-1', NINE));
+    expect(watch.awaits(marked())).toBe(false);
+    expect(watch.awaits(marked('without-a-lease'))).toBe(false);
+    expect(watch.awaits({ ...marked('node-2'), deleting: true })).toBe(false);
+    expect(watch.awaits(aPod({ node: 'node-2', ready: false }))).toBe(false);
+  });
 });

@@ -172,3 +172,24 @@ test('a helper joins in while more keys than its backlog wait, be they of one na
   stop.abort();
   await Promise.all(running);
 });
+
+test('a reminder does not bring a key back before its turn, if it failed', async () => {
+  const worked: number[] = [];
+  const { clock, queue, end } = start(() => {
+    worked.push(clock.monotonicMs());
+    throw new Error('refused');
+  });
+  queue.add('a');
+  for (let i = 0; i < 600; i += 1) {
+    await clock.advance(100);
+    queue.remind('a');
+  }
+  // 50 ms, doubled up to 30 s.
+  expect(worked.length).toBeLessThan(15);
+  const before = worked.length;
+  queue.add('a');
+  queue.remind('b');
+  await clock.settle();
+  expect(worked).toHaveLength(before + 2);
+  await end();
+});
