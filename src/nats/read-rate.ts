@@ -20,22 +20,33 @@ const TELLING = 1_000;
 export type Reading = { readonly bitsPerSecond: number; readonly isGentle: boolean };
 
 export class ReadRate {
+  /** At most, by how readings ended: all of them, and the gentle ones. */
   #bearable = BITS_PER_SECOND_MAX;
+  #bearableGently = BITS_PER_SECOND_MAX;
 
   /** @param bytes all that the stream holds */
   begin(bytes: number, isGentle: boolean): Reading {
     const gentle = Math.max(GENTLE_BITS_PER_SECOND, (bytes * 8) / GENTLE_SECONDS);
-    const most = isGentle ? Math.min(BITS_PER_SECOND_MAX, gentle) : BITS_PER_SECOND_MAX;
+    const most = isGentle ? Math.min(this.#bearableGently, gentle) : BITS_PER_SECOND_MAX;
     return { bitsPerSecond: Math.round(Math.min(this.#bearable, most)), isGentle };
   }
 
   /** The next one is twice as fast, or, where nobody waits for it, by a tenth. */
   ended({ isGentle }: Reading, messages: number): void {
-    if (messages >= TELLING) this.#bearable = Math.min(BITS_PER_SECOND_MAX, this.#bearable * (isGentle ? 1.1 : 2));
+    if (messages < TELLING) return;
+    const factor = isGentle ? 1.1 : 2;
+    this.#bearable = Math.min(BITS_PER_SECOND_MAX, this.#bearable * factor);
+    this.#bearableGently = Math.min(BITS_PER_SECOND_MAX, this.#bearableGently * factor);
   }
 
-  /** The next one has a quarter of its rate. */
-  brokenOff({ bitsPerSecond }: Reading): void {
-    this.#bearable = Math.max(BITS_PER_SECOND_MIN, bitsPerSecond / 4);
+  /**
+   * The next one of its kind has a quarter of its rate. An audit ends with its term or its server as often as by a narrow
+   * line, and was slow by choice: it slows no take-over down. Where nothing came nothing is known of the line.
+   */
+  brokenOff({ bitsPerSecond, isGentle }: Reading, messages: number): void {
+    if (messages === 0) return;
+    const slower = Math.max(BITS_PER_SECOND_MIN, bitsPerSecond / 4);
+    this.#bearableGently = slower;
+    if (!isGentle) this.#bearable = slower;
   }
 }

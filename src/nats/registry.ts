@@ -133,7 +133,7 @@ export function createNatsRegistry(options: NatsRegistryOptions): NatsRegistry {
       isWhole = true;
     } finally {
       if (isWhole) rate.ended(reading, count);
-      else rate.brokenOff(reading);
+      else rate.brokenOff(reading, count);
     }
   }
 

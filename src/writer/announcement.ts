@@ -47,6 +47,8 @@ export const awaitFresher = async (
     await clock.sleep(EVERY_MS, signal);
     if (signal.aborted || context.viewAgeMs() <= OLD_MS) continue;
     try {
+      let found: string | undefined;
+      // To its end: a reading that is broken off says that it was too fast.
       for await (const page of registry.readBack([`${subjectStem(context)}*`], signal)) {
         const nowMs = clock.monotonicMs();
         const known = page.map((message) => ({
@@ -57,8 +59,9 @@ export const awaitFresher = async (
           ({ subject, ageMs }) =>
             subject !== own && Number.isFinite(ageMs) && ageMs + FRESHER_BY_MS <= context.viewAgeMs(),
         );
-        if (fresher !== undefined) return fresher.subject;
+        found ??= fresher?.subject;
       }
+      if (found !== undefined) return found;
     } catch (error) {
       // What is wrong with the registry is for the term to notice.
       if (!(error instanceof RegistryError)) throw error;
