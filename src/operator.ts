@@ -53,6 +53,8 @@ const STATUS_BACKLOG = 50;
 const STATUS_HELPERS = 3;
 /** Finding the pods of nodes takes a look at every pod, so nodes that come back together wait for each other. */
 const FOLLOW_NODES_EVERY_MS = 500;
+/** A pod that waits for what the watch of nodes says is looked at again this often. */
+const NODE_AWAITED_LOOK_MS = 500;
 
 export type OperatorPorts = {
   readonly views: Views;
@@ -194,6 +196,10 @@ export class Operator {
         knowledge: () => (this.#warm ? 'complete' : this.#listed ? 'gathering' : 'none'),
         viewAgeMs: () => this.#outage.viewAgeMs,
         fresh: () => this.#listed && this.viewFresh,
+        doubt: () => {
+          const nowMs = this.#ports.clock.monotonicMs();
+          for (const view of [this.#ports.views.pods, this.#ports.views.registrations]) view.doubt(nowMs);
+        },
         mayKeep: (row) => this.#outage.mayKeep(row),
         settingsOf: (namespace, serviceName) => this.#settingsOf(namespace, serviceName),
         observer: this.#writerObserver(),
@@ -395,6 +401,7 @@ export class Operator {
       onExcess: (pod: PodView, services: readonly string[]) =>
         this.#reporter.excess(pod, services, this.#quotas.description),
       onMoved: (pod: ObjectKey) => this.#pods.add(pod),
+      onAwaited: (pod: ObjectKey) => this.#pods.addAfter(pod, NODE_AWAITED_LOOK_MS),
       onProblems: this.#reporter.podProblems,
       onLeftOut: this.#reporter.leftOut,
     };
@@ -444,7 +451,10 @@ export class Operator {
       this.#holding.letGo();
       this.#followNodes();
       this.#holding.tell();
-      if (this.#fresh && this.#listed) for (const key of this.table.unseenPods()) this.#pods.add(key);
+      if (this.#fresh && this.#listed) {
+        const isConfirmed = !views.pods.doubted && !views.registrations.doubted;
+        for (const key of this.table.unseenPods(isConfirmed)) this.#pods.add(key);
+      }
       if (this.#voice !== this.voice) {
         this.#voice = this.voice;
         if (this.#voice !== 'silent') for (const key of this.#reporter.takeMissed()) this.#pods.add(key);

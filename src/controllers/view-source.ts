@@ -23,6 +23,7 @@ export class ViewSource<T extends ViewObject> {
   readonly #view: View<T>;
   readonly #namespace: string | undefined;
   readonly #held = new Map<ObjectKey, Held>();
+  #doubtedSinceMs: number | undefined;
 
   constructor(view: View<T>, namespace: string | undefined) {
     this.#view = view;
@@ -33,9 +34,19 @@ export class ViewSource<T extends ViewObject> {
     return this.#held;
   }
 
-  /** Since when something is held that no second list has confirmed. */
+  /** What was listed may be wrong, by what somebody else knows: another list is to confirm it, as what is held. */
+  doubt(nowMs: number): void {
+    this.#doubtedSinceMs ??= nowMs;
+  }
+
+  /** No list since then has confirmed it. */
+  get doubted(): boolean {
+    return this.#doubtedSinceMs !== undefined;
+  }
+
+  /** Since when something is held, or doubted, that no second list has confirmed. */
   get unconfirmedSinceMs(): number | undefined {
-    let oldestMs: number | undefined;
+    let oldestMs = this.#doubtedSinceMs;
     for (const { sinceMs, leavesAtMs } of this.#held.values()) {
       if (leavesAtMs === undefined) oldestMs = Math.min(oldestMs ?? sinceMs, sinceMs);
     }
@@ -84,6 +95,8 @@ export class ViewSource<T extends ViewObject> {
     for (const key of nowMs === undefined ? absent.keys() : this.#believed(absent, nowMs)) {
       if (isAbsent(key)) yield this.remove(key);
     }
+    if (nowMs !== undefined && nowMs - (this.#doubtedSinceMs ?? nowMs) >= CONFIRM_AFTER_MS)
+      this.#doubtedSinceMs = undefined;
   }
 
   letGo(nowMs: number, released: (key: ObjectKey, sinceMs: number) => boolean): void {

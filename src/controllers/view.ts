@@ -28,6 +28,9 @@ export type ReadonlyView<T extends ViewObject> = {
   heldObjects(): Iterable<readonly [ObjectKey, number]>;
   /** Lets go what is held and was confirmed, each at its moment; of `released` all, whatever any list says. */
   letGo(nowMs: number, released?: (key: ObjectKey, sinceMs: number) => boolean): void;
+  /** Something says that too little is there: it is listed again in a minute, and doubted until then. */
+  doubt(nowMs: number): void;
+  readonly doubted: boolean;
   /** What hangs on some objects that are missing; until this is said they are counted themselves. */
   weighBy(stakeOf: (missing: ReadonlyMap<ObjectKey, T>) => Stake): void;
   /** What keeps the sources from being watched (a missing right, a missing CRD), as sentences; empty when nothing does. */
@@ -97,6 +100,14 @@ export class View<T extends ViewObject> implements ReadonlyView<T> {
 
   letGo(nowMs: number, released: (key: ObjectKey, sinceMs: number) => boolean = () => false): void {
     for (const source of this.#sources) source.letGo(nowMs, released);
+  }
+
+  doubt(nowMs: number): void {
+    for (const source of this.#sources) source.doubt(nowMs);
+  }
+
+  get doubted(): boolean {
+    return this.#sources.some(({ doubted }) => doubted);
   }
 
   weighBy(stakeOf: (missing: ReadonlyMap<ObjectKey, T>) => Stake): void {

@@ -9,23 +9,30 @@ const REMEMBERED_MS = 600_000;
 /** 10,000 pods that go at once, with some services each; 100 bytes for one. */
 const REMEMBERED_MAX = 50_000;
 
+export type Departure = {
+  /** The pod is gone for good. Else it was left out, and may have been taken in again where this replica did not see it. */
+  readonly gone: boolean;
+  /** What its key was to become. */
+  readonly whenNotReady: Wish['whenNotReady'];
+};
+
 export class Departed {
   /** The oldest first; `atMs`: monotonic ms of the decision. */
-  readonly #decided = new Map<string, { readonly atMs: number; readonly whenNotReady: Wish['whenNotReady'] }>();
+  readonly #decided = new Map<string, Departure & { readonly atMs: number }>();
 
-  note(wish: Wish, nowMs: number): void {
+  note(wish: Wish, gone: boolean, nowMs: number): void {
     const name = nameOf(wish);
     this.#decided.delete(name);
-    this.#decided.set(name, { atMs: nowMs, whenNotReady: wish.whenNotReady });
+    this.#decided.set(name, { atMs: nowMs, gone, whenNotReady: wish.whenNotReady });
     for (const [oldest, { atMs }] of this.#decided) {
       if (this.#decided.size <= REMEMBERED_MAX && nowMs - atMs < REMEMBERED_MS) break;
       this.#decided.delete(oldest);
     }
   }
 
-  /** What its key was to become; undefined: nothing was decided. */
-  whenNotReadyOf(wish: Wish): Wish['whenNotReady'] | undefined {
-    return this.#decided.get(nameOf(wish))?.whenNotReady;
+  /** Undefined: nothing was decided. */
+  of(wish: Wish): Departure | undefined {
+    return this.#decided.get(nameOf(wish));
   }
 }
 

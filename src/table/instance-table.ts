@@ -13,10 +13,10 @@ import type { InstanceReport, Refusal } from '../domain/registration-status.ts';
 import { inSlices, type Pause, SLICE } from '../slices.ts';
 import type { Revision } from '../writer/registry.ts';
 import { BlockedWishes, isOlder } from './blocked-wishes.ts';
-import { Departed } from './departed.ts';
+import { Departed, type Departure } from './departed.ts';
 import { begunGrace, graceEndsAtMs, graceOf, inForce, isGraceOver, wantedBy } from './grace.ts';
 import { inOrder, type Joined, type JoinedWrite, joinHandOvers, tornHandOvers } from './hand-over.ts';
-import { Lanes, TICK_MS } from './lanes.ts';
+import { Lanes, mayBePutOff, TICK_MS } from './lanes.ts';
 import { Losses } from './losses.ts';
 import { Refusals } from './refusals.ts';
 import { blockedReport, instanceReport } from './reports.ts';
@@ -375,7 +375,8 @@ export class InstanceTable {
     if (wasRefused) this.#listener.onReport(row.wish.registration);
     row.inFlight = false;
     // It was kept up because it stood. That its pod lives nobody knows, so nothing is made for it.
-    if (observed.kind === 'none' && this.#unseen.has(row)) return this.#forget(row);
+    if (observed.kind === 'none' && this.#unseen.has(row) && !isOverwritten(before, observed, nowMs))
+      return this.#forget(row);
     // When to look again: at somebody else's key, and at one of ours that should have lapsed.
     if (observed.kind === 'foreign' || (observed.kind === 'ours' && row.wish.state.kind === 'away')) {
       row.refreshDueMs = nowMs + row.wish.intervalMs;
@@ -427,7 +428,7 @@ export class InstanceTable {
 
   /**
    * A key of ours whose pod the view does not show, though it may live: kept up until its pod is decided about, which
-   * `unseenPods` asks for after `holdMs`.
+   * `unseenPods` asks for; with `holdMs` not before that, and only when another list has confirmed what is missing.
    */
   adoptUnseen(wish: Wish, instanceId: string, form: KeyForm, observed: Observed, holdMs = 0): void {
     const standing = observed.kind === 'ours' && observed.status !== 'UNHEALTHY';
@@ -436,14 +437,17 @@ export class InstanceTable {
     this.#unseen.add(row, holdMs, this.#clock.monotonicMs());
   }
 
-  /** This replica had the pod of such a wish, and decided against it: what its key was to become. Undefined: it did not. */
-  departedAs(wish: Wish): Wish['whenNotReady'] | undefined {
-    return this.#departed.whenNotReadyOf(wish);
+  /** This replica had the pod of such a wish, and decided against it: what it decided. Undefined: it did not. */
+  departedAs(wish: Wish): Departure | undefined {
+    return this.#departed.of(wish);
   }
 
-  /** The pods of such keys: to be decided about as soon as the view is fresh. */
-  unseenPods(): readonly ObjectKey[] {
-    return this.#unseen.duePods(this.#clock.monotonicMs());
+  /**
+   * The pods of such keys: to be decided about as soon as the view is fresh. `isConfirmed`: what was listed is not doubted,
+   * or not any more.
+   */
+  unseenPods(isConfirmed: boolean): readonly ObjectKey[] {
+    return this.#unseen.duePods(this.#clock.monotonicMs(), isConfirmed);
   }
 
   /** Keys of pods that the view does not show, and that are not to be decided about yet. */
@@ -539,17 +543,17 @@ export class InstanceTable {
   #give(instanceId: string, wish: Wish, observedOf: (form: KeyForm) => Observed = () => NOTHING): void {
     const rows = this.#index.instance(wish.serviceName, instanceId);
     const forms = formsOf(wish.keyLayout);
-    for (const row of rows) {
-      if (!forms.includes(row.form) && !continues(row.wish, wish)) this.#farewell(row, false);
-    }
+    // First: an instance without rows would be given to whoever waits for its id.
     for (const form of forms) {
       const row = rows.find((candidate) => candidate.form === form);
       if (row === undefined) this.#create(wish, instanceId, form, observedOf(form));
       else this.#update(row, wish);
     }
     for (const row of rows) {
-      if (forms.includes(row.form) || !continues(row.wish, wish)) continue;
-      this.#letRetire(this.#update(row, wish, row.tenure === 'current' ? 'retiring' : row.tenure));
+      if (forms.includes(row.form)) continue;
+      if (continues(row.wish, wish))
+        this.#letRetire(this.#update(row, wish, row.tenure === 'current' ? 'retiring' : row.tenure));
+      else this.#farewell(row, false);
     }
   }
 
@@ -646,7 +650,7 @@ export class InstanceTable {
   #farewell(row: Row, gone: boolean): void {
     if (row.farewell) return;
     const wish: Wish = { ...row.wish, state: { kind: 'away', reason: gone ? 'Terminating' : 'Deselected' } };
-    this.#departed.note(wish, this.#clock.monotonicMs());
+    this.#departed.note(wish, gone, this.#clock.monotonicMs());
     row.farewell = true;
     row.grace = undefined;
     if (row.wish.state.kind === 'live') row.wishedAtMs = this.#clock.monotonicMs();
@@ -767,7 +771,7 @@ export class InstanceTable {
   }
 
   #besideWrite(row: Row, nowMs: number, mayKeep: (row: Row) => boolean): JoinedWrite | undefined {
-    if (row.inFlight || this.#refusals.has(row) || (row.wish.state.kind === 'live' && !mayKeep(row))) return undefined;
+    if (row.inFlight || this.#refusals.has(row) || (mayBePutOff(row) && !mayKeep(row))) return undefined;
     // Only as a part of its hand-over.
     if (promotes(row)) return undefined;
     const next = nextStep(row, nowMs);
@@ -830,6 +834,10 @@ const readsTheSame = (a: Wish, b: Wish): boolean =>
   a.intervalMs === b.intervalMs &&
   a.keyLayout === b.keyLayout &&
   a.whenNotReady === b.whenNotReady;
+
+/** The server put its marker over what it had acknowledged a moment ago: see `LOOK_AGAIN_MS`. */
+const isOverwritten = (before: Observed, now: Observed, nowMs: number): boolean =>
+  now.kind === 'none' && now.isLapse === true && before.kind === 'ours' && nowMs < before.writtenAtMs + before.ttlMs;
 
 /** Two pods with one id: the older has it. A generated id is not taken back from a key that already stands. */
 const olderTakes = (rows: readonly Row[], holder: Wish, wish: Wish): boolean => {

@@ -24,6 +24,9 @@ const DAMPED_SLOTS = 64;
 
 export type DueWrite = { readonly row: Row; readonly step: Extract<Step, { kind: 'write' | 'purge' }> };
 
+/** The key of a Ready pod, and what is written where nothing stands: no farewell, which readers must not wait for. */
+export const mayBePutOff = ({ wish, observed }: Row): boolean => wish.state.kind === 'live' || observed.kind === 'none';
+
 export class Lanes {
   readonly #wheel: TimingWheel<Row>;
   readonly #damped: TimingWheel<Row>;
@@ -99,8 +102,8 @@ export class Lanes {
   }
 
   /**
-   * At most `limit` writes: urgent ones first, but starving refreshes get their share. `mayKeep` false puts off the write of
-   * a Ready pod's key; a row that wants something else by now is given to `replace`.
+   * At most `limit` writes: urgent ones first, but starving refreshes get their share. `mayKeep` false puts off what
+   * `mayBePutOff`; a row that wants something else by now is given to `replace`.
    */
   takeWrites(
     limit: number,
@@ -148,7 +151,7 @@ export class Lanes {
       if (row === undefined) return;
       const step = nextStep(row, nowMs);
       if (step.kind !== 'write' && step.kind !== 'purge') replace(row);
-      else if (row.wish.state.kind === 'live' && !mayKeep(row)) {
+      else if (mayBePutOff(row) && !mayKeep(row)) {
         this.putOff(
           row,
           nowMs + Math.min(PUT_OFF_MS[lane === this.#urgent ? 'urgent' : 'refresh'], row.wish.intervalMs),

@@ -17,10 +17,11 @@ export type Observed =
   /** Not known: the revision must be read before anything is written. */
   | { readonly kind: 'unknown' }
   /**
-   * No value. `revision` is what a create must expect: the marker's, or 0. `isRemnant`: at the stream's leader, while
-   * another server of the cluster came back with a value that lapsed, which whatever is written next takes the place of.
+   * No value. `revision` is what a create must expect: the marker's, or 0. `isLapse`: the marker says that it lapsed.
+   * `isRemnant`: at the stream's leader, while another server of the cluster came back with a value that lapsed, which
+   * whatever is written next takes the place of.
    */
-  | { readonly kind: 'none'; readonly revision: Revision; readonly isRemnant?: true }
+  | { readonly kind: 'none'; readonly revision: Revision; readonly isLapse?: true; readonly isRemnant?: true }
   | {
       readonly kind: 'ours';
       readonly revision: Revision;

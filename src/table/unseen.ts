@@ -7,15 +7,15 @@ import { type ObjectKey, objectKey } from '../domain/pod.ts';
 import type { Row } from './row.ts';
 
 /** Monotonic ms. */
-type Hold = { readonly sinceMs: number; readonly untilMs: number };
+type Hold = { readonly sinceMs: number; readonly untilMs: number; awaitsList: boolean };
 
 export class Unseen {
   readonly #holds = new Map<Row, Hold>();
 
-  /** @param holdMs 0: the row may be decided about at once */
+  /** @param holdMs 0: the row may be decided about at once; else not before another list has confirmed what is missing */
   add(row: Row, holdMs: number, nowMs: number): void {
     const spreadMs = holdMs === 0 ? 0 : RELEASE_SPREAD_MS * row.fraction;
-    this.#holds.set(row, { sinceMs: nowMs, untilMs: nowMs + holdMs + spreadMs });
+    this.#holds.set(row, { sinceMs: nowMs, untilMs: nowMs + holdMs + spreadMs, awaitsList: holdMs > 0 });
   }
 
   has(row: Row): boolean {
@@ -26,24 +26,27 @@ export class Unseen {
     this.#holds.delete(row);
   }
 
-  /** The pods of rows that may be decided about by now. */
-  duePods(nowMs: number): readonly ObjectKey[] {
-    return Array.from(this.#holds).flatMap(([{ wish }, { untilMs }]) =>
-      nowMs < untilMs ? [] : objectKey(wish.pod.namespace, wish.pod.name),
-    );
+  /** The pods of rows that may be decided about by now; `isConfirmed`: the list that was awaited has come. */
+  duePods(nowMs: number, isConfirmed: boolean): readonly ObjectKey[] {
+    const due: ObjectKey[] = [];
+    for (const [{ wish }, hold] of this.#holds) {
+      if (isConfirmed) hold.awaitsList = false;
+      if (nowMs >= hold.untilMs && !hold.awaitsList) due.push(objectKey(wish.pod.namespace, wish.pod.name));
+    }
+    return due;
   }
 
   /** Rows that may not be decided about yet. */
   held(nowMs: number): number {
     let held = 0;
-    for (const { untilMs } of this.#holds.values()) if (nowMs < untilMs) held += 1;
+    for (const { untilMs, awaitsList } of this.#holds.values()) if (awaitsList || nowMs < untilMs) held += 1;
     return held;
   }
 
   /** These may be decided about now. `sinceMs`: when the hold began. */
   letGo(released: (wish: Wish, sinceMs: number) => boolean): void {
     for (const [row, { sinceMs }] of this.#holds) {
-      if (released(row.wish, sinceMs)) this.#holds.set(row, { sinceMs, untilMs: sinceMs });
+      if (released(row.wish, sinceMs)) this.#holds.set(row, { sinceMs, untilMs: sinceMs, awaitsList: false });
     }
   }
 }

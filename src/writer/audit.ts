@@ -6,7 +6,7 @@
 import type { InstanceKey } from '../domain/instance.ts';
 import { parseInstanceKey } from '../domain/names.ts';
 import { parseOwner } from '../domain/service-instance.ts';
-import { LAPSE_SLACK_MS, type Row } from '../table/row.ts';
+import { LAPSE_SLACK_MS, type Observed, type Row } from '../table/row.ts';
 import { instanceFilters, KEYS_PER_BATCH, subjectOf } from './batch-plan.ts';
 import { judgeContext, learn } from './commit.ts';
 import type { WriterContext } from './context.ts';
@@ -62,9 +62,9 @@ export const audit = async (
     if (!ready() || !context.fresh()) continue;
     try {
       const startedAtMs = clock.monotonicMs();
-      const found = await auditOnce(context, term, signal);
+      const { found, newGhosts } = await auditOnce(context, term, signal);
       if (signal.aborted) return;
-      looksAgain = found.ghosts > 0 ? CLEAN_IN_A_ROW : Math.max(0, looksAgain - 1);
+      looksAgain = newGhosts > 0 ? CLEAN_IN_A_ROW : Math.max(0, looksAgain - 1);
       // What was found stays told until it is believed to be all: whoever asks twice a minute is to see it.
       if (found.ghosts > 0 || looksAgain === 0) observer.audited(found);
       const tookMs = Math.round(clock.monotonicMs() - startedAtMs);
@@ -77,7 +77,12 @@ export const audit = async (
   }
 };
 
-const auditOnce = async (context: WriterContext, term: Term, signal: AbortSignal): Promise<Findings> => {
+/** `newGhosts`: without those whose marker could not be written yet. */
+const auditOnce = async (
+  context: WriterContext,
+  term: Term,
+  signal: AbortSignal,
+): Promise<{ readonly found: Findings; readonly newGhosts: number }> => {
   const { table, registry, clock, bucket } = context;
   const startedAtMs = clock.monotonicMs();
   const seen = new Set<InstanceKey>();
@@ -92,9 +97,9 @@ const auditOnce = async (context: WriterContext, term: Term, signal: AbortSignal
         seen.add(key);
         const row = table.get(key);
         const agrees = row === undefined ? !isGhost(message, context, term) : asKnown(row, message);
-        const isRemnant = isSilent(row) && isOurs(message, context) && hasOutlived(message, context, term);
-        if (isRemnant) outlived.set(key, message);
-        if (isRemnant || !agrees) suspects.add(key);
+        const isLeft = isSilent(row) && isOurs(message, context) && hasOutlived(message, context, term);
+        if (isLeft) outlived.set(key, message);
+        if (isLeft || !agrees) suspects.add(key);
         else if (row === undefined ? !isOurs(message, context) : row.observed.kind === 'foreign') foreign += 1;
       }
       await clock.yield();
@@ -106,7 +111,8 @@ const auditOnce = async (context: WriterContext, term: Term, signal: AbortSignal
     if ((asked += 1) % (SLICE * 10) === 0) await clock.yield();
   }
   const confirmed = await confirm(context, term, [...suspects], outlived, signal);
-  return { compared: seen.size, foreign: foreign + confirmed.foreign, ...confirmed.found };
+  const found = { compared: seen.size, foreign: foreign + confirmed.foreign, ...confirmed.found };
+  return { found, newGhosts: found.ghosts - confirmed.waiting };
 };
 
 /** Reads the suspects from the stream's leader: what was merely written meanwhile is none. */
@@ -121,6 +127,7 @@ const confirm = async (
   const found = { ghosts: 0, missing: 0, drifted: 0 };
   let foreign = 0;
   let covered = 0;
+  let waiting = 0;
   const strays = new Map<InstanceKey, StoredMessage>();
   for (let start = 0; start < suspects.length; start += KEYS_PER_BATCH) {
     const keys = suspects.slice(start, start + KEYS_PER_BATCH);
@@ -129,13 +136,14 @@ const confirm = async (
       keys.map((key) => subjectOf(bucket, key)),
       signal,
     );
-    if (signal.aborted) return { found, foreign };
+    if (signal.aborted) return { found, foreign, waiting };
     for (const [index, key] of keys.entries()) {
       const message = messages[index];
       const row = table.get(key);
       const remnant = outlived.get(key);
       if (remnant !== undefined && message?.operation !== 'PUT' && cover(context, row, remnant, message)) {
         covered += 1;
+        if (isRemnant(before[index])) waiting += 1;
         continue;
       }
       if (row === undefined) {
@@ -154,12 +162,12 @@ const confirm = async (
     }
   }
   found.ghosts = strays.size + covered;
-  if (signal.aborted) return { found, foreign };
+  if (signal.aborted) return { found, foreign, waiting };
   await adoptOrphans(context, strays, term, async () => {
     await clock.yield();
     if (signal.aborted) throw new RegistryError('transient', 'stopped');
   });
-  return { found, foreign };
+  return { found, foreign, waiting };
 };
 
 /**
@@ -184,6 +192,8 @@ const cover = (
   context.table.adoptOrphan(orphan.wish, orphan.instanceId, orphan.form, observed);
   return true;
 };
+
+const isRemnant = (observed: Observed | undefined): boolean => observed?.kind === 'none' && observed.isRemnant === true;
 
 /** Nothing stands under the key, and nothing is going to be written there. */
 const isSilent = (row: Row | undefined): boolean =>
@@ -221,7 +231,7 @@ const isOurs = ({ headers }: StoredMessage, { operatorId }: WriterContext): bool
 const isGhost = (message: StoredMessage, context: WriterContext, term: Term): boolean => {
   const orphan = orphanOf(message, context.bucket, context.operatorId, context.settingsOf);
   if (orphan === undefined) return false;
-  const whenNotReady = context.table.departedAs(orphan.wish) ?? orphan.wish.whenNotReady;
+  const { whenNotReady } = context.table.departedAs(orphan.wish) ?? orphan.wish;
   if (whenNotReady === 'Lapse') return false;
   const observed = judge(message, orphan.wish.pod, judgeContext(context, term));
   return observed.kind === 'ours' && observed.status !== 'UNHEALTHY';

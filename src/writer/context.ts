@@ -36,6 +36,8 @@ export type WriterContext = {
   readonly viewAgeMs: () => number;
   /** The views were proved right a moment ago; else what they do not show may live all the same. */
   readonly fresh: () => boolean;
+  /** Too much is missing from the views to be believed: they are to be confirmed by another list. */
+  readonly doubt: () => void;
   /** False: the row's pod has been out of sight for so long that its key is left to lapse. */
   readonly mayKeep: (row: Row) => boolean;
   /** What to do with the key of a pod that is gone, or may be, by the settings of its service. */

@@ -21,7 +21,8 @@ export type JudgeContext = {
  */
 export const judge = (message: StoredMessage | undefined, pod: PodRef, context: JudgeContext): Observed => {
   if (message === undefined) return { kind: 'none', revision: 0 };
-  if (message.operation !== 'PUT') return { kind: 'none', revision: message.revision };
+  const { revision, operation } = message;
+  if (operation !== 'PUT') return { kind: 'none', revision, ...(operation === 'MaxAge' ? { isLapse: true } : {}) };
   const ownerText = message.headers['Rollcall-Owner'];
   const owner = ownerText === undefined ? undefined : parseOwner(ownerText);
   const ageMs = Math.max(0, context.serverWallMs - message.storedAtMs);

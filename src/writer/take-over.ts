@@ -2,11 +2,12 @@
 // revision and what nobody wishes for any more. The lock is renewed while this goes on.
 
 import { brakeHolds, CONFIRM_AFTER_MS } from '../domain/brake.ts';
-import type { InstanceKey, Wish } from '../domain/instance.ts';
+import type { InstanceKey } from '../domain/instance.ts';
 import { parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
 import { parseOwner } from '../domain/service-instance.ts';
 import { inSlices, type Pause, SLICE } from '../slices.ts';
+import type { Departure } from '../table/departed.ts';
 import { isOverdue, type Observed, type Row } from '../table/row.ts';
 import { instanceFilters, subjectOf } from './batch-plan.ts';
 import { judgeContext } from './commit.ts';
@@ -28,8 +29,6 @@ export type ReadBack = {
   /** Ours in an earlier term of this replica, and gone since. */
   readonly lapsed: number;
 };
-
-type WhenNotReady = Wish['whenNotReady'];
 
 type Judged = { readonly uid: string; readonly observed: Observed };
 
@@ -230,7 +229,7 @@ export const adoptOrphans = async (
   const found: {
     readonly orphan: Orphan;
     readonly observed: Observed;
-    readonly departedAs: WhenNotReady | undefined;
+    readonly departure: Departure | undefined;
   }[] = [];
   let living = 0;
   await inSlices(strays, pause, ([key, message]) => {
@@ -244,24 +243,30 @@ export const adoptOrphans = async (
     const successor = rows.find(({ instanceId }) => instanceId === orphan.instanceId)?.wish;
     if (successor !== undefined) return table.adoptRetiring(successor, orphan.instanceId, orphan.form, observed);
     // What this replica saw go is no absence, however much it is.
-    const departedAs = table.departedAs(orphan.wish);
-    if (departedAs === undefined && observed.kind === 'ours' && observed.status !== 'UNHEALTHY') living += 1;
-    found.push({ orphan, observed, departedAs });
+    const departure = table.departedAs(orphan.wish);
+    if (departure === undefined && observed.kind === 'ours' && observed.status !== 'UNHEALTHY') living += 1;
+    found.push({ orphan, observed, departure });
   });
   // Without a view nothing is absent from it.
   const braked = !term.blind && brakeHolds(living, living + table.ours);
-  if (braked) log.error({ keys: living }, 'so many keys are of pods that are not to be seen that they are held');
+  if (braked) {
+    log.error({ keys: living }, 'so many keys are of pods that are not to be seen that they are held');
+    context.doubt();
+  }
   const hold = braked || term.blind || !context.fresh();
   let orphans = 0;
   let held = 0;
-  await inSlices(found, pause, ({ orphan: { key, wish, instanceId, form }, observed, departedAs }) => {
+  await inSlices(found, pause, ({ orphan: { key, wish, instanceId, form }, observed, departure }) => {
     const row = table.get(key);
     if (row !== undefined) return tellNewcomer(context, term, row, strays.get(key));
-    if (hold && departedAs === undefined) {
+    // What was left out when the view was fresh may be taken in by now.
+    const isDecided = departure !== undefined && (departure.gone || context.fresh());
+    if (hold && !isDecided) {
       table.adoptUnseen(wish, instanceId, form, observed, braked ? CONFIRM_AFTER_MS : 0);
       held += 1;
     } else {
-      table.adoptOrphan({ ...wish, whenNotReady: departedAs ?? wish.whenNotReady }, instanceId, form, observed);
+      const { whenNotReady } = departure ?? wish;
+      table.adoptOrphan({ ...wish, whenNotReady }, instanceId, form, observed);
       orphans += 1;
     }
   });

@@ -78,3 +78,20 @@ test('a value that is no time is told, and lets nothing go', async () => {
   const regarding = () => eventsOf('InvalidAnnotation').map((event) => asObject(event['regarding'])?.['name']);
   await world.clock.until(() => regarding().includes('web-canary'), 20_000);
 });
+
+test.each([
+  ['is whole again: nothing happens', false],
+  ['lacks it as well: then it goes', true],
+])('a replica that starts with empty lists keeps what stands, and another list a minute later %s', async (_, stays) => {
+  await aWorld(3);
+  for (const replica of [...world.replicas]) await world.kill(replica);
+  const { api, operator } = world.startReplica();
+  api.faults.emptyLists = true;
+  await world.clock.until(() => operator.held >= PODS, 20_000);
+  await world.clock.advance(55_000);
+  expect(told()).toEqual({ active: PODS, unhealthy: 0 });
+  api.faults.emptyLists = stays;
+  await world.clock.advance(30_000);
+  expect(told().active).toBe(stays ? 0 : PODS);
+  expect(operator.held).toBe(0);
+});

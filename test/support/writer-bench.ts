@@ -55,6 +55,7 @@ export class WriterBench {
         knowledge: () => 'complete',
         viewAgeMs: () => 0,
         fresh: () => true,
+        doubt: () => undefined,
         mayKeep: () => true,
         settingsOf: () => ({
           whenNotReady: 'MarkUnhealthy',

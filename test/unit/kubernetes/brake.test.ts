@@ -66,6 +66,21 @@ test('an empty list is held, and forgotten when the next one is whole', async ()
   await end();
 });
 
+test('what is doubted is listed again after a minute, and not doubted any more', async () => {
+  const { clock, api, view, end } = await withPods(3);
+  const lists = () => api.requests.get('GET pods') ?? 0;
+  view.doubt(clock.monotonicMs());
+  await clock.advance(50_000);
+  view.doubt(clock.monotonicMs());
+  expect(view.doubted).toBe(true);
+  const before = lists();
+  await clock.advance(12_000);
+  expect(view.doubted).toBe(false);
+  expect(lists()).toBeGreaterThan(before);
+  expect(view).toMatchObject({ size: 3, held: 0 });
+  await end();
+});
+
 test('an empty list that is confirmed after a minute is believed', async () => {
   const { clock, view, emptied, end } = await withPods(100);
   emptied();

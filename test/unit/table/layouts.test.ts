@@ -288,8 +288,25 @@ describe('two pods and one id, in different layouts', () => {
     wish('a');
     acknowledge(take());
     other('DoubleUnderscore', NINE - 1_000);
-    expect(told(acknowledge(take()))).toEqual([`${dotted('a')} Deselected`, `${double('a')} Registered`]);
+    expect(told(acknowledge(take()))).toEqual([`${double('a')} Registered`, `${dotted('a')} Deselected`]);
     expect(keys()).toEqual([double('a')]);
     expect(table.reports(REGISTRATION)).toMatchObject([{ status: 'Conflict', reason: 'SameInstanceId' }]);
+  });
+
+  test('an older one that takes it from two others has it alone, on a replica that does not lead as well', async () => {
+    await table.stopLeading(noPause);
+    wish('a');
+    const named = (namespace: string, keyLayout: 'Dotted' | 'DoubleUnderscore', createdAtMs: number) => {
+      const made = aWish({ podName: 'a', instanceIdMode: 'PodName', podCreatedAtMs: createdAtMs, keyLayout });
+      const registration = objectKey(namespace, 's');
+      const its = { namespace, name: 'a', uid: namespace };
+      table.setWishes(objectKey(namespace, 'a'), namespace, [{ ...made, pod: its, registration }]);
+    };
+    named('youngest', 'DoubleUnderscore', NINE + 1_000);
+    named('oldest', 'DoubleUnderscore', NINE - 1_000);
+    expect(keys()).toEqual([double('a')]);
+    expect(table.size).toBe(1);
+    expect(table.reports(objectKey('youngest', 's'))).toMatchObject([{ heldBy: 'pod oldest/a' }]);
+    expect(table.holds(objectKey('youngest', 'a'), objectKey('youngest', 's'))).toBe(false);
   });
 });

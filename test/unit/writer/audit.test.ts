@@ -234,6 +234,34 @@ describe('a server that came back with values that lapsed long ago', () => {
     });
   });
 
+  test('has it covered when there is room again, and troubles a full bucket once a second until then', async () => {
+    const replica = await leader(3, SELDOM);
+    plant(left, 'old', 'ACTIVE', 1);
+    const ghost = stored();
+    hasToo(replica, () => ghost);
+    await bench.clock.advance(3_000);
+    bench.stream.wipe(subject(left));
+    bench.stream.full = true;
+    const { registry, writer } = replica;
+    const commit = registry.commit.bind(registry);
+    let refused = 0;
+    registry.commit = async (...args) => {
+      const outcome = await commit(...args);
+      if (outcome.kind === 'rejected') refused += 1;
+      return outcome;
+    };
+    const { term } = writer;
+    await bench.clock.advance(60_000);
+    expect(refused).toBeGreaterThan(10);
+    expect(refused).toBeLessThan(60);
+    expect(writer.term).toBe(term);
+    // One that waits is told, and not looked for again and again.
+    expect(bench.audits.map(({ ghosts }) => ghosts)).toEqual([1, 1, 1, 1, 1, 1, 1]);
+    bench.stream.full = false;
+    await bench.clock.advance(2_000);
+    expect(stored().operation).toBe('PURGE');
+  });
+
   test('looks again soon, as another server may have others, until it found none six times', async () => {
     const { registry } = await leader(3, SELDOM);
     plant(left, 'old');

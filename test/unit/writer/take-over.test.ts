@@ -263,6 +263,25 @@ test('of a pod that is not to be seen the key is kept up, and not made anew once
   expect(only.table.size).toBe(1);
 });
 
+test.each([
+  ['a marker that the server put over a refresh it had just acknowledged', 1_000, true, 1],
+  ['a lapse, because nobody came in time', 31_000, true, 0],
+  ['a removal by somebody', 1_000, false, 0],
+])('what such a key is found gone by counts: %s', async (_, laterMs, isLapse, rows) => {
+  planted('goes', 30);
+  const { table, writer, stop } = bench.replica('a', { knowledge: () => 'none', fresh: () => false });
+  await bench.clock.until(() => writer.leading, 10_000);
+  await bench.clock.advance(1_000);
+  const [row] = [...table.rows()];
+  if (row?.observed.kind !== 'ours') throw new Error('it does not stand');
+  stop.abort();
+  const { writtenAtMs, revision } = row.observed;
+  const later = { ...row.observed, writtenAtMs: writtenAtMs - laterMs };
+  table.observe(row, later);
+  table.observe(row, { kind: 'none', revision: revision + 1, ...(isLapse ? { isLapse } : {}) });
+  expect(table.size).toBe(rows);
+});
+
 /** The key of a pod of this name, written by a leader of ours. Returns its subject. */
 const planted = (name: string, ttlSeconds: number): string => {
   const key = `$KV.${BUCKET}.service-instances.trading-service.${name}`;
