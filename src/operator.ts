@@ -198,7 +198,7 @@ export class Operator {
         fresh: () => this.#listed && this.viewFresh,
         doubt: () => {
           const nowMs = this.#ports.clock.monotonicMs();
-          for (const view of [this.#ports.views.pods, this.#ports.views.registrations]) view.doubt(nowMs);
+          for (const view of allViews(this.#ports.views)) view.doubt(nowMs);
         },
         mayKeep: (row) => this.#outage.mayKeep(row),
         settingsOf: (namespace, serviceName) => this.#settingsOf(namespace, serviceName),
@@ -452,7 +452,7 @@ export class Operator {
       this.#followNodes();
       this.#holding.tell();
       if (this.#fresh && this.#listed) {
-        const isConfirmed = !views.pods.doubted && !views.registrations.doubted;
+        const isConfirmed = !allViews(views).some(({ doubted }) => doubted);
         for (const key of this.table.unseenPods(isConfirmed)) this.#pods.add(key);
       }
       if (this.#voice !== this.voice) {

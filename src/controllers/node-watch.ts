@@ -33,7 +33,9 @@ import type { Change, ReadonlyView } from './view.ts';
  * been seen.
  */
 const PROOF_GAP_MAX_MS = 8_000;
-/** Who waits for longer than this for the watch of nodes goes by what the one of pods says. */
+/** The watch of nodes is behind that of pods when it was not heard for so long; a quiet one is, every few seconds. */
+const BEHIND_MS = 10_000;
+/** Who waits for longer than this for it goes by what the one of pods says. */
 const AWAITED_MS = 15_000;
 
 /** Times are of leases seen, but for the last. */
@@ -123,8 +125,8 @@ export class NodeWatch {
   }
 
   /**
-   * The node controller took the pod's readiness, and its node does not look lost: the watch of nodes is behind the one of
-   * pods, or it is back already. Before that watch was heard nothing is to be concluded; the brake may hold it.
+   * The node controller took the pod's readiness, and the watch of nodes is behind the one of pods, as after an API outage,
+   * so that the node does not look lost. Before it was heard nothing is to be concluded: the brake may hold the node.
    */
   awaits(pod: PodView): boolean {
     if (!pod.unreadyByNode || pod.deleting) return false;
@@ -134,7 +136,7 @@ export class NodeWatch {
     const nowMs = clock.monotonicMs();
     const sinceMs = this.#markedAtMs.get(pod) ?? nowMs;
     this.#markedAtMs.set(pod, sinceMs);
-    return views.nodes.lastProofAtMs <= sinceMs && nowMs - sinceMs < AWAITED_MS;
+    return sinceMs - views.nodes.lastProofAtMs > BEHIND_MS && nowMs - sinceMs < AWAITED_MS;
   }
 
   /** Nodes whose verdict is another than when this was asked last. */

@@ -52,7 +52,8 @@ export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): voi
     duplicates.set(key, []).forEach(context.onReport);
     return;
   }
-  if (context.nodes.awaits(pod)) return context.onAwaited(key);
+  // Of a pod without keys there is nothing to be kept.
+  if (table.registrationsOf(key).length > 0 && context.nodes.awaits(pod)) return context.onAwaited(key);
   const workload = workloadOf(views, pod);
   const registrations = context.registrationsOf(pod.namespace);
   const workloadName = workload?.name ?? pod.controller?.name;

@@ -36,12 +36,18 @@ export class ViewSource<T extends ViewObject> {
 
   /** What was listed may be wrong, by what somebody else knows: another list is to confirm it, as what is held. */
   doubt(nowMs: number): void {
-    this.#doubtedSinceMs ??= nowMs;
+    // Of what nobody lists there will be no other list.
+    if (this.lastProofAtMs < Number.POSITIVE_INFINITY) this.#doubtedSinceMs ??= nowMs;
   }
 
   /** No list since then has confirmed it. */
   get doubted(): boolean {
     return this.#doubtedSinceMs !== undefined;
+  }
+
+  /** Everything that there is, as listed at `nowMs`, has been put. */
+  confirm(nowMs: number): void {
+    if (nowMs - (this.#doubtedSinceMs ?? nowMs) >= CONFIRM_AFTER_MS) this.#doubtedSinceMs = undefined;
   }
 
   /** Since when something is held, or doubted, that no second list has confirmed. */
@@ -79,6 +85,7 @@ export class ViewSource<T extends ViewObject> {
       this.put(object);
       yield;
     }
+    if (nowMs !== undefined) this.confirm(nowMs);
   }
 
   /**
@@ -95,8 +102,6 @@ export class ViewSource<T extends ViewObject> {
     for (const key of nowMs === undefined ? absent.keys() : this.#believed(absent, nowMs)) {
       if (isAbsent(key)) yield this.remove(key);
     }
-    if (nowMs !== undefined && nowMs - (this.#doubtedSinceMs ?? nowMs) >= CONFIRM_AFTER_MS)
-      this.#doubtedSinceMs = undefined;
   }
 
   letGo(nowMs: number, released: (key: ObjectKey, sinceMs: number) => boolean): void {

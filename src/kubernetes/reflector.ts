@@ -376,6 +376,7 @@ class Reflector<T extends ViewObject> {
     }
     this.#emptied = true;
     this.#place = undefined;
+    this.#source.confirm(nowMs);
     this.#source.prove(nowMs);
     if (resource.optional === true) this.#source.problem = undefined;
   }

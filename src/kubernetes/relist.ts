@@ -155,6 +155,7 @@ class Relist<T extends ViewObject> {
       if (this.#breather.due) await this.#breather.rest();
       if (this.#isOutdated) break;
     }
+    if (!this.#isOutdated) source.confirm(pages.clock.monotonicMs());
     const held = Math.max(0, source.heldObjects.size - before);
     this.#drifted += held;
     return held;

@@ -15,6 +15,8 @@ export type ReadBack = {
   /** Who reads slower than others write would never be done: what is replaced meanwhile is not waited for. */
   readonly leaves: 'nothing' | 'what is replaced meanwhile';
   readonly bitsPerSecond: number;
+  /** Called with each message as it comes, long before its page is full. */
+  readonly onArrival: () => void;
 };
 
 /**
@@ -23,7 +25,7 @@ export type ReadBack = {
  */
 export async function* readBack(
   context: ConsumerContext,
-  { filters, lastRevision, leaves, bitsPerSecond }: ReadBack,
+  { filters, lastRevision, leaves, bitsPerSecond, onArrival }: ReadBack,
   signal: AbortSignal,
 ): AsyncGenerator<readonly StoredMessage[]> {
   const stop = new AbortController();
@@ -34,6 +36,7 @@ export async function* readBack(
   };
   const consuming = consume(context, { filters, bitsPerSecond }, AbortSignal.any([signal, stop.signal]), {
     onMessage: (message, pending) => {
+      onArrival();
       pages.add(message);
       // `pending` alone may be 0 too early: on a replica that lags behind the leader.
       if (message.revision >= lastRevision && (pending === 0 || leaves !== 'nothing')) end();

@@ -122,18 +122,18 @@ export function createNatsRegistry(options: NatsRegistryOptions): NatsRegistry {
       lastRevision: numberOf(lastRevision),
       leaves: isGentle ? 'what is replaced meanwhile' : 'nothing',
       bitsPerSecond: reading.bitsPerSecond,
+      onArrival: () => {
+        arrived += 1;
+      },
     } as const;
     let isWhole = false;
-    let count = 0;
+    let arrived = 0;
     try {
-      for await (const page of readBack(context, wanted, signal)) {
-        count += page.length;
-        yield page;
-      }
+      yield* readBack(context, wanted, signal);
       isWhole = true;
     } finally {
-      if (isWhole) rate.ended(reading, count);
-      else rate.brokenOff(reading, count);
+      if (isWhole) rate.ended(reading, arrived);
+      else rate.brokenOff(reading, arrived);
     }
   }
 

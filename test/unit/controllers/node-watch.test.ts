@@ -381,12 +381,21 @@ describe('a pod that the node controller marked', () => {
 
   test('waits for what is said of its node, and then no more', async () => {
     await begin(10);
-    nodeSource.prove(clock.monotonicMs());
+    nodeSource.prove(clock.monotonicMs() - 20_000);
     const pod = marked();
     expect(watch.awaits(pod)).toBe(true);
     await pass(3_000);
     expect(watch.awaits(pod)).toBe(true);
     nodeSource.prove(clock.monotonicMs());
+    expect(watch.awaits(pod)).toBe(false);
+  });
+
+  test('waits for nothing where nodes were heard of as often as ever', async () => {
+    await begin(10);
+    nodeSource.prove(clock.monotonicMs() - 8_000);
+    const pod = marked();
+    expect(watch.awaits(pod)).toBe(false);
+    await pass(5_000);
     expect(watch.awaits(pod)).toBe(false);
   });
 

@@ -81,6 +81,26 @@ test('what is doubted is listed again after a minute, and not doubted any more',
   await end();
 });
 
+test('what is doubted is confirmed when all that the list brings is there', async () => {
+  const { clock, view, emptied, connection, end } = await withPods(100);
+  emptied();
+  await clock.until(() => view.held === 100, 10_000);
+  view.doubt(clock.monotonicMs());
+  connection.faults.emptyLists = false;
+  const seen: number[] = [];
+  view.onChange(() => {
+    if (!view.doubted) seen.push(view.size);
+  });
+  const names = Array.from({ length: 100 }, (_, i) => objectKey('default', `pod-${i}`));
+  for (const name of names) view.remove(name);
+  seen.length = 0;
+  await clock.advance(70_000);
+  expect(view.size).toBe(100);
+  expect(view.doubted).toBe(false);
+  expect(seen).toEqual([]);
+  await end();
+});
+
 test('an empty list that is confirmed after a minute is believed', async () => {
   const { clock, view, emptied, end } = await withPods(100);
   emptied();

@@ -509,6 +509,11 @@ describe('refusals', () => {
     await setup.clock.advance(20_000);
     expect([setup.view.synced, setup.view.size]).toEqual([true, 0]);
     expect(setup.view.problems).toHaveLength(1);
+    setup.view.doubt(setup.clock.monotonicMs());
+    await setup.clock.advance(55_000);
+    expect(setup.view.doubted).toBe(true);
+    await setup.clock.advance(15_000);
+    expect(setup.view.doubted).toBe(false);
     setup.api.addResource(resources.Pod);
     setup.api.put('Pod', pod('a'));
     await setup.clock.advance(6_000);
