@@ -124,13 +124,15 @@ export class Connection {
   }
 
   async #dial(signal: AbortSignal): Promise<NatsConnection | undefined> {
+    const tls = tlsOptions(this.#options);
     // Not `waitOnFirstConnect`: that can neither be stopped nor says why it does not get through.
     const dialing = connect({
       servers: addresses(this.#options.servers),
       name: this.#options.name,
       inboxPrefix: this.inboxPrefix(),
       authenticator: authenticator(this.#options, (problem) => this.#problem(problem)),
-      tls: tlsOptions(this.#options) ?? null,
+      // Not null: the library then fails where a server insists on TLS.
+      ...(tls === undefined ? {} : { tls }),
       timeout: DIAL_TIMEOUT_MS,
       pingInterval: PING_INTERVAL_MS,
       maxPingOut: PINGS_OUT_MAX,

@@ -47,7 +47,7 @@ export function authenticator(options: NatsCredentials, onProblem: (problem: str
   };
 }
 
-/** `undefined`: TLS only if the server insists on it, trusted by the system's certificates. */
+/** `undefined`: TLS only where the server offers it or insists on it, trusted by the system's certificates. */
 export function tlsOptions(options: NatsCredentials): TlsOptions | undefined {
   const { caFile, certFile, keyFile, tlsFirst } = options;
   const wanted = caFile || certFile || keyFile || tlsFirst || options.servers.some((s) => s.startsWith('tls://'));
@@ -76,11 +76,20 @@ function userPart(servers: readonly string[]): { user: string; pass: string } | 
   for (const server of servers) {
     const match = /^(?:[a-z]+:\/\/)?([^@/]+)@/.exec(server);
     if (match?.[1] === undefined) continue;
-    const [user = '', ...password] = match[1].split(':').map(decodeURIComponent);
+    const [user = '', ...password] = match[1].split(':').map(decoded);
     return password.length > 0 ? { user, pass: password.join(':') } : { auth_token: user };
   }
   return undefined;
 }
+
+/** A password with a bare `%` is meant as it stands. */
+const decoded = (part: string): string => {
+  try {
+    return decodeURIComponent(part);
+  } catch {
+    return part;
+  }
+};
 
 /** Editors and `echo` end files with a newline that is no part of the secret. */
 const secret = (file: string): string => readFileSync(file, 'utf8').trim();
