@@ -122,7 +122,7 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
           z.number('must be 1, 3 or 5').refine((n) => [1, 3, 5].includes(n), 'must be 1, 3 or 5'),
         )
         .optional()
-        .describe('Replicas of a bucket that is created; default 3 on a cluster of three or more servers, else 1'),
+        .describe('Replicas of a bucket that is created; default 3 on a cluster, 1 on a single server'),
       bucketStorage: z
         .enum(['File', 'Memory'], 'must be File or Memory')
         .default('File')

@@ -14,7 +14,7 @@ export type BucketPolicy = 'Create' | 'Upgrade' | 'Verify';
 export type BucketOptions = {
   readonly bucket: string;
   readonly bucketPolicy: BucketPolicy;
-  /** Used at creation alone. Undefined: 3 on a cluster of three or more servers, else 1. */
+  /** Used at creation alone. Undefined: 3 on a cluster, 1 on a single server. */
   readonly replicas?: number | undefined;
   readonly storage?: 'File' | 'Memory' | undefined;
 };
@@ -129,9 +129,9 @@ async function create(
   signal: AbortSignal,
 ): Promise<BucketCheck> {
   const stream = streamName(options.bucket);
-  const servers = connection.serverInfo()?.connect_urls?.length ?? 1;
+  // By the addresses that it tells of others nobody knows how many servers it has: behind a Service none may be told.
   const clustered = connection.serverInfo()?.cluster !== undefined;
-  const replicas = options.replicas ?? (clustered && servers >= 3 ? 3 : 1);
+  const replicas = options.replicas ?? (clustered ? 3 : 1);
   const config = newBucketConfig(options, replicas);
   try {
     const made = await callApi(connection, `STREAM.CREATE.${stream}`, config, signal, CREATE_TIMEOUT_MS);
@@ -142,7 +142,8 @@ async function create(
         const reason = `${description}: set --bucket-replicas=1 or run a NATS cluster`;
         return withoutStream(forAPerson(serverVersion, reason));
       }
-      return withoutStream({ kind: 'unavailable', description });
+      const hint = errCode === ErrCode.clusterNoPeers ? ': where fewer servers are meant, set --bucket-replicas=1' : '';
+      return withoutStream({ kind: 'unavailable', description: description + hint });
     }
   } catch (error) {
     if (!(error instanceof RegistryError && error.kind === 'denied')) throw error;
