@@ -305,11 +305,17 @@ export class Operator {
     ]);
   }
 
-  /** What keeps this replica from doing its part, in a sentence; undefined: nothing. */
+  /**
+   * What keeps this replica from doing its part, in a sentence; undefined: nothing. Not the registry, once it was well: a
+   * replica cannot help that. But a new one that cannot reach it, as by a wrong setting, must not replace those that can.
+   */
   get notReady(): string | undefined {
     const problem = allViews(this.#ports.views).flatMap((view) => view.problems)[0];
     if (problem !== undefined) return problem;
-    return this.#warm ? undefined : 'the cluster has not been listed completely yet';
+    if (!this.#warm) return 'the cluster has not been listed completely yet';
+    if (!this.writer.neverLed) return undefined;
+    const health = this.writer.health();
+    return `no replica is known to lead yet${health.kind === 'broken' ? `: ${health.message}` : ''}`;
   }
 
   /** It leads, and everything that is known was acted upon. Asks every row. */
@@ -361,16 +367,21 @@ export class Operator {
     };
   }
 
-  /** Age of the oldest refresh among live keys, in seconds; 0 without keys or while another replica leads. */
-  get oldestRefreshAgeSeconds(): number {
-    if (!this.writer.leading) return 0;
+  /**
+   * The age of the oldest refresh among live keys, in seconds, and the largest share of its TTL that the age of one is: 1/3
+   * just before an ordinary refresh, 1 when it lapses. 0 without keys or while another replica leads.
+   */
+  get oldestRefresh(): { readonly ageSeconds: number; readonly ttlShare: number } {
+    if (!this.writer.leading) return { ageSeconds: 0, ttlShare: 0 };
     const nowMs = this.#ports.clock.monotonicMs();
-    let oldestMs = nowMs;
+    let [ageMs, ttlShare] = [0, 0];
     for (const { wish, observed, tenure } of this.table.rows()) {
-      if (tenure === 'retired') continue;
-      if (wish.state.kind === 'live' && observed.kind === 'ours') oldestMs = Math.min(oldestMs, observed.writtenAtMs);
+      if (tenure === 'retired' || wish.state.kind !== 'live' || observed.kind !== 'ours') continue;
+      const itsMs = nowMs - observed.writtenAtMs;
+      ageMs = Math.max(ageMs, itsMs);
+      ttlShare = Math.max(ttlShare, itsMs / observed.ttlMs);
     }
-    return (nowMs - oldestMs) / 1_000;
+    return { ageSeconds: ageMs / 1_000, ttlShare };
   }
 
   /** The rules that decide about a pod, as they are asked of it now. */
@@ -503,10 +514,14 @@ export class Operator {
   // ---- answers for the writer ----
 
   #settingsOf(namespace: string, serviceName: string): OrphanSettings {
-    const registration = this.#inForce
+    const candidates = this.#inForce
       .of(namespace)
-      .find((candidate) => this.#claims.registryName(namespace, candidate.serviceName ?? '') === serviceName);
-    return registration?.settings.kind === 'valid' ? registration.settings.value : this.#settings.defaults;
+      .filter((candidate) => this.#claims.registryName(namespace, candidate.serviceName ?? '') === serviceName);
+    const registration = candidates.find(({ settings: its }) => its.kind === 'valid') ?? candidates[0];
+    if (registration === undefined) return this.#settings.defaults;
+    const { key, settings } = registration;
+    if (settings.kind === 'invalid') return { ...this.#settings.defaults, registration: key, invalid: true };
+    return { ...settings.value, registration: key };
   }
 
   #writerObserver(): WriterObserver {

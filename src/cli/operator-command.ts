@@ -23,16 +23,16 @@ import { readClusterId } from './operator-id.ts';
 /** After the first signal everything has this long to end in good order. */
 const STOP_WITHIN_MS = 10_000;
 
-/** Resolves with the exit code. */
-export const runOperator = async (config: Config): Promise<number> => {
+/** Runs until the signal aborts, with the name of what made it. Resolves with the exit code. */
+export const runOperator = async (config: Config, ended: AbortSignal): Promise<number> => {
+  // It may have come while all this was loaded.
+  if (ended.aborted) return 0;
   const log = createLogger(config.logLevel, VERSION);
   const stop = new AbortController();
-  for (const name of ['SIGTERM', 'SIGINT'] as const) {
-    process.once(name, () => {
-      log.info({ signal: name }, 'stopping');
-      stop.abort();
-    });
-  }
+  ended.addEventListener('abort', () => {
+    log.info({ signal: ended.reason }, 'stopping');
+    stop.abort();
+  });
   try {
     return await Promise.race([run(config, log, stop).then(() => 0), overdue(stop.signal)]);
   } catch (error) {
@@ -135,7 +135,7 @@ const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof 
   metrics.observe({
     leading: () => operator.writer.leading,
     keysOwned: () => operator.table.size,
-    oldestRefreshAgeSeconds: () => operator.oldestRefreshAgeSeconds,
+    oldestRefresh: () => operator.oldestRefresh,
     viewAgesSeconds: () => {
       const nowMs = systemClock.monotonicMs();
       const age = (lastProofAtMs: number) => (Number.isFinite(lastProofAtMs) ? (nowMs - lastProofAtMs) / 1_000 : -1);

@@ -104,7 +104,7 @@ Examples:
       return done(await runDryRun(config, io));
     }
     const { runOperator } = await import('./operator-command.ts');
-    return done(await runOperator(config));
+    return done(await runOperator(config, io.signal));
   });
 };
 

@@ -16,7 +16,7 @@ export type Readings = {
   readonly leading: () => boolean;
   readonly keysOwned: () => number;
   /** Seconds since the last write of the key that was not written for the longest time; 0 without keys. */
-  readonly oldestRefreshAgeSeconds: () => number;
+  readonly oldestRefresh: () => { readonly ageSeconds: number; readonly ttlShare: number };
   /** Seconds since the API server last proved each view. */
   readonly viewAgesSeconds: () => Readonly<Record<string, number>>;
   /** Objects and keys that the brake holds. */
@@ -117,7 +117,13 @@ export class Metrics {
       gauge.set(readings.keysOwned()),
     );
     this.#gauge('rollcall_oldest_refresh_age_seconds', 'Age of the oldest refresh among the keys kept', [], (gauge) =>
-      gauge.set(readings.oldestRefreshAgeSeconds()),
+      gauge.set(readings.oldestRefresh().ageSeconds),
+    );
+    this.#gauge(
+      'rollcall_refresh_ttl_share',
+      'Age over TTL of the key kept that is nearest to its lapse',
+      [],
+      (gauge) => gauge.set(readings.oldestRefresh().ttlShare),
     );
     this.#gauge('rollcall_view_age_seconds', 'Time since the API server last proved a view', ['kind'], (gauge) => {
       for (const [kind, age] of Object.entries(readings.viewAgesSeconds())) gauge.set({ kind }, age);

@@ -4,7 +4,7 @@
 import { TTL_SECONDS_MAX } from '../domain/crd-schema.ts';
 import type { InstanceContent, InstanceKey, Wish } from '../domain/instance.ts';
 import { type KeyForm, parseInstanceKey } from '../domain/names.ts';
-import { objectKey } from '../domain/pod.ts';
+import { type ObjectKey, objectKey } from '../domain/pod.ts';
 import { parseInstance, parseOwner } from '../domain/service-instance.ts';
 import type { Settings } from '../domain/settings.ts';
 
@@ -19,10 +19,17 @@ export type Orphan = {
   readonly instanceId: string;
   readonly key: InstanceKey;
   readonly form: KeyForm;
+  /** The resource of its service is invalid: whether its pod is there must be asked before anything is said of it. */
+  readonly frozen: boolean;
 };
 
 /** What the settings of its service say of the key of a pod that is not to be seen. */
-export type OrphanSettings = Pick<Settings, 'whenNotReady' | 'apiOutage' | 'refreshIntervalSeconds'>;
+export type OrphanSettings = Pick<Settings, 'whenNotReady' | 'apiOutage' | 'refreshIntervalSeconds'> & {
+  /** The resource of the service; absent: there is none. */
+  readonly registration?: ObjectKey;
+  /** Its spec is, so that what is registered under it stays as it is. */
+  readonly invalid?: true;
+};
 
 /** Undefined for what is not ours, or cannot be read as a value of ours: that is left to lapse. */
 export const orphanOf = (
@@ -37,16 +44,18 @@ export const orphanOf = (
   const value = parseInstance(message.body);
   if (parts === undefined || value === undefined) return undefined;
   if (message.body.length > VALUE_BYTES_MAX || !isRepeatable(value.content, parts.serviceName)) return undefined;
-  const { whenNotReady, apiOutage, refreshIntervalSeconds } = settingsOf(owner.namespace, parts.serviceName);
+  const settings = settingsOf(owner.namespace, parts.serviceName);
+  const { whenNotReady, apiOutage, refreshIntervalSeconds } = settings;
   // What somebody planted in our name may have any TTL; ours are whole seconds.
   const ttlMs = Math.min(Math.max(1, Math.ceil(message.ttlSeconds ?? 0)), TTL_SECONDS_MAX) * 1_000;
   return {
     instanceId: parts.instanceId,
     key: parts.key,
     form: parts.form,
+    frozen: settings.invalid === true,
     wish: {
       pod: { namespace: owner.namespace, name: owner.name, uid: owner.uid },
-      registration: objectKey(owner.namespace, parts.serviceName),
+      registration: settings.registration ?? objectKey(owner.namespace, parts.serviceName),
       serviceName: parts.serviceName,
       instanceIdMode: 'Generated',
       keyLayout: parts.form,

@@ -244,7 +244,8 @@ export const adoptOrphans = async (
     if (successor !== undefined) return table.adoptRetiring(successor, orphan.instanceId, orphan.form, observed);
     // What this replica saw go is no absence, however much it is.
     const departure = table.departedAs(orphan.wish);
-    if (departure === undefined && observed.kind === 'ours' && observed.status !== 'UNHEALTHY') living += 1;
+    const isAbsent = departure === undefined && !orphan.frozen;
+    if (isAbsent && observed.kind === 'ours' && observed.status !== 'UNHEALTHY') living += 1;
     found.push({ orphan, observed, departure });
   });
   // Without a view nothing is absent from it.
@@ -256,13 +257,16 @@ export const adoptOrphans = async (
   const hold = braked || term.blind || !context.fresh();
   let orphans = 0;
   let held = 0;
-  await inSlices(found, pause, ({ orphan: { key, wish, instanceId, form }, observed, departure }) => {
+  await inSlices(found, pause, ({ orphan: { key, wish, instanceId, form, frozen }, observed, departure }) => {
     const row = table.get(key);
     if (row !== undefined) return tellNewcomer(context, term, row, strays.get(key));
     // What was left out when the view was fresh may be taken in by now.
     const isDecided = departure !== undefined && (departure.gone || context.fresh());
     if (hold && !isDecided) {
       table.adoptUnseen(wish, instanceId, form, observed, braked ? CONFIRM_AFTER_MS : 0);
+      held += 1;
+    } else if (frozen && !isDecided) {
+      table.adoptUnseen(wish, instanceId, form, observed);
       held += 1;
     } else {
       const { whenNotReady } = departure ?? wish;

@@ -89,6 +89,11 @@ export class Writer {
     return this.leading ? this.#context.replicaId : this.#holder;
   }
 
+  /** No replica is known to have led since this one started. */
+  get neverLed(): boolean {
+    return this.#health.neverLed;
+  }
+
   get term(): number | undefined {
     return this.#term?.number;
   }

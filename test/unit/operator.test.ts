@@ -45,6 +45,7 @@ test('the first lists are not gone through once per object, and nothing is said 
       return done;
     },
     patchPodCondition: async () => done,
+    createOwned: async () => done,
     applyOwned: async () => done,
     restoreOwned: async () => done,
     deleteOwned: async () => done,
@@ -109,6 +110,15 @@ test('the first lists are not gone through once per object, and nothing is said 
   expect(said).toEqual(['trading-service']);
   expect(operator.table.size).toBe(50);
   expect(pods.walks).toBeLessThan(5);
+  // A replica that never found a registry to lead in, or another one that leads, takes no other's place.
+  await clock.advance(10_000);
+  expect(operator.notReady).toBe('no replica is known to lead yet: no bucket');
+  registry.setReport(undefined);
+  await clock.advance(10_000);
+  expect(operator.notReady).toBeUndefined();
+  registry.setLink('disconnected');
+  await clock.advance(60_000);
+  expect(operator.notReady).toBeUndefined();
   stop.abort();
   await clock.advance(1_000);
   await running;

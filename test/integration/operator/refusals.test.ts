@@ -52,7 +52,7 @@ describe('a nats-server that is too old', () => {
 
   beforeAll(async () => {
     stage = await Stage.open({ nats: 'old' });
-    operator = await stage.startOperator({ await: 'readyz' });
+    operator = await stage.startOperator();
   }, START_MS);
   afterAll(() => stage?.close());
 
@@ -71,6 +71,10 @@ describe('a nats-server that is too old', () => {
     await connection.close();
     expect(operator.process.running).toBe(true);
     expect((await operator.livez()).status).toBe(200);
+    // It would take the place of one that can write.
+    const { status, text } = await operator.readyz();
+    expect(status).toBe(503);
+    expect(text).toMatch(/^no replica is known to lead yet: nats-server 2\.10/);
     // Told once, not once a second.
     expect(operator.log().filter(({ msg }) => msg === 'registry not writable')).toHaveLength(1);
     expect(operator.crashes()).toEqual([]);
@@ -106,7 +110,7 @@ describe('a working NATS', () => {
       const manager = await jetstreamManager(connection);
       const before = (await manager.streams.info(`KV_${BUCKET}`)).config;
       const args = ['--bucket-policy=Verify'];
-      const verifying = await stage.startOperator({ natsUrl: server.url, args, await: 'readyz' });
+      const verifying = await stage.startOperator({ natsUrl: server.url, args });
       const told = await stage.untilCondition('plain-bucket', 'plain-service', 'Ready', 'RegistryUnsupported');
       expect(told.message).toMatch(
         /\(allow_msg_ttl\): set --bucket-policy=Upgrade; bucket service-registry takes no atomic batches \(allow_atomic\): /,

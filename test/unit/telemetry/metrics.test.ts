@@ -7,7 +7,7 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
   metrics.observe({
     leading: () => true,
     keysOwned: () => 3,
-    oldestRefreshAgeSeconds: () => 4.5,
+    oldestRefresh: () => ({ ageSeconds: 4.5, ttlShare: 0.15 }),
     viewAgesSeconds: () => ({ Pod: 1 }),
     held: () => 0,
     nodes: () => ({ silent: 1, held: 3 }),
@@ -34,6 +34,7 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
       'workqueue_longest_running_processor_seconds{name="pod"} 3',
       'workqueue_longest_running_processor_seconds{name="owned"} 0',
       'rollcall_oldest_refresh_age_seconds 4.5',
+      'rollcall_refresh_ttl_share 0.15',
       'rollcall_lapses_total 5',
       'rollcall_watch_drift_total{resource="pods"} 2',
       'rollcall_refresh_stretch 1.21',
@@ -58,7 +59,7 @@ test('what an audit found is told by the replica that leads, and by no other', a
   metrics.observe({
     leading: () => leading,
     keysOwned: none,
-    oldestRefreshAgeSeconds: none,
+    oldestRefresh: () => ({ ageSeconds: 0, ttlShare: 0 }),
     viewAgesSeconds: () => ({}),
     held: none,
     nodes: () => ({ silent: 0, held: 0 }),

@@ -481,6 +481,35 @@ describe('keys of pods that the new leader does not see', () => {
     expect(Object.keys(bench.values())).toHaveLength(60);
   });
 
+  test('stay as they are where the resource of their service is invalid, until their pods are decided about', async () => {
+    const first = bench.replica('a');
+    await leads(first);
+    for (let i = 0; i < 100; i += 1) wish(first, `pod-${i}`);
+    await bench.clock.advance(1_000);
+    await stopped(first);
+    const registration = objectKey('trading', 'by-hand');
+    const defaults = { whenNotReady: 'MarkUnhealthy', refreshIntervalSeconds: 10 } as const;
+    const apiOutage = { mode: 'Hold', maxHoldSeconds: 0 } as const;
+    const second = bench.replica('b', {
+      settingsOf: () => ({ ...defaults, apiOutage, registration, invalid: true }),
+    });
+    await leads(second);
+    await bench.clock.advance(30_000);
+    expect(unhealthy()).toBe(0);
+    expect(Object.keys(bench.values())).toHaveLength(100);
+    expect(second.table.held).toBe(0);
+    expect(second.table.unseenPods(false)).toHaveLength(100);
+    expect(second.table.registrationsOf(objectKey('trading', 'pod-0'))).toEqual([registration]);
+    // One is there, and its resource still invalid; one is gone.
+    second.table.setWishes(objectKey('trading', 'pod-0'), uidOf('pod-0'), [], (held) => ({
+      ...held,
+      state: { kind: 'live' },
+    }));
+    second.table.setWishes(objectKey('trading', 'pod-1'), undefined, []);
+    await bench.clock.advance(1_000);
+    expect(unhealthy()).toBe(1);
+  });
+
   test('are decided about at once when their pods come into view', async () => {
     const replica = await handOver(100, 0);
     for (let i = 0; i < 100; i += 1) wish(replica, `pod-${i}`);
