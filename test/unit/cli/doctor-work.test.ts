@@ -38,7 +38,7 @@ const clusterOf = (...lists: readonly (readonly string[])[]) => {
 };
 
 /** Holds the messages, or fails every reading. */
-const bucketOf = (content: readonly StoredMessage[] | RegistryError) => ({
+const bucketOf = (content: readonly StoredMessage[] | RegistryError, later = content) => ({
   kind: 'reached' as const,
   report: USABLE,
   clockOffsetMs: 0,
@@ -50,12 +50,19 @@ const bucketOf = (content: readonly StoredMessage[] | RegistryError) => ({
       if (content instanceof RegistryError) throw content;
       return content;
     },
-    async *readBack() {
-      if (content instanceof RegistryError) throw content;
-      yield content;
-    },
+    readBack: readingOf([content, later]),
   },
 });
+
+/** Each reading finds the next of these, and then the last. */
+const readingOf = (contents: readonly (readonly StoredMessage[] | RegistryError)[]) => {
+  let readings = 0;
+  return async function* () {
+    const content = contents[Math.min(readings++, contents.length - 1)] ?? [];
+    if (content instanceof RegistryError) throw content;
+    yield content;
+  };
+};
 
 const siteOf = (transport: ReturnType<typeof clusterOf>, bucket: ReturnType<typeof bucketOf>) => ({
   config: config(),
@@ -66,14 +73,17 @@ const siteOf = (transport: ReturnType<typeof clusterOf>, bucket: ReturnType<type
 });
 
 describe('a key that is refreshed for a pod that the list does not have', () => {
-  const fresh = () => aMessage({ storedAtMs: systemClock.wallMs() });
-  const judged = async (before: readonly string[], ...later: readonly (readonly string[])[]) => {
+  const fresh = (revision = 7) => aMessage({ storedAtMs: systemClock.wallMs(), ttlSeconds: 2, revision });
+  const judge = async (again: StoredMessage, before: readonly string[], ...later: readonly (readonly string[])[]) => {
     const checks: Check[] = [];
     const cluster = clusterOf(...later);
-    const site = siteOf(cluster, bucketOf([fresh()]));
+    const site = siteOf(cluster, bucketOf([fresh()], [again]));
     await examineEntries(site, { uids: new Set(before) }, (...found) => void checks.push(...found));
     return { check: checks.find(({ name }) => name === 'operator id'), lists: cluster.lists() };
   };
+  const refreshed = () => ({ ...fresh(8), storedAtMs: systemClock.wallMs() + 1_500 });
+  const judged = (before: readonly string[], ...later: readonly (readonly string[])[]) =>
+    judge(refreshed(), before, ...later);
 
   test('is of a pod that came meanwhile, if a later list has it', async () => {
     expect(await judged([], [OWNER_UID])).toMatchObject({ check: { verdict: 'ok' }, lists: 1 });
@@ -82,6 +92,10 @@ describe('a key that is refreshed for a pod that the list does not have', () => 
   test('is of a second installation, if no list has it', async () => {
     const { check } = await judged(['another'], ['another']);
     expect(check).toMatchObject({ verdict: 'failure', found: expect.stringContaining('trading/trading-1') });
+  });
+
+  test('is left to lapse, if it is not written again', async () => {
+    expect(await judge(fresh(), ['another'], ['another'])).toMatchObject({ check: { verdict: 'ok' } });
   });
 
   test('is nothing new, if the pod went meanwhile; nobody lists again for it', async () => {
