@@ -159,9 +159,9 @@ export class PodProbes {
     this.#braked = braked;
     for (const { standing, outcome } of asked) {
       if (outcome === 'answered') answered(standing);
-      else if (outcome === 'impossible') continue;
       else if (standing.sign === 'gone') continue;
-      else if (braked) doubt(standing);
+      // Of a pod that cannot be asked nothing is known any more: it is held for as long as any other.
+      else if (outcome === 'impossible' || braked) doubt(standing);
       else if (sight === 'doubtful') qualify(standing, outcome);
       else fail(standing);
     }

@@ -164,7 +164,7 @@ test('where more than half fail together nobody is let go for it; half of them i
   expect(all.map((row) => outage.mayKeep(row))).toEqual([false, false, true, true]);
 });
 
-test('probes that our own machine cannot make say nothing', async () => {
+test('probes that our own machine cannot make say nothing: such pods are held for as long as any', async () => {
   const row = aPodWithKey('a');
   aPodWithKey('b');
   await seeFor(10_000);
@@ -173,6 +173,8 @@ test('probes that our own machine cannot make say nothing', async () => {
   await clock.advance(60_000);
   expect(outage.mayKeep(row)).toBe(true);
   expect(warnings).toEqual([]);
+  await clock.advance(400_000);
+  expect(outage.mayKeep(row)).toBe(false);
 });
 
 test.each([
