@@ -59,7 +59,9 @@ export class OperatorHealth {
   }
 
   async #reads(): Promise<number> {
-    const counts = await Promise.all(this.#operators.map((operator) => operator.metric('rest_client_requests_total')));
+    const counts = await Promise.all(
+      this.#operators.map((operator) => operator.metric('rest_client_requests_total', 'method="GET"')),
+    );
     return counts.reduce((sum, count) => sum + count, 0);
   }
 
