@@ -33,6 +33,16 @@ export const rehearsedCluster = (views: ClusterViews, defaults: Defaults, wallMs
     const { status, releaseBrake } = before ?? {};
     source.put({ ...view, status, ...(releaseBrake === undefined ? {} : { releaseBrake }) });
   };
+  const apply = async (manifest: ServiceRegistrationManifest): Promise<WriteOutcome> => {
+    const key = objectKey(manifest.metadata.namespace, manifest.metadata.name);
+    const before = views.registrations.get(key);
+    const uid = before?.uid ?? `rehearsed-${key}`;
+    const creationTimestamp = formatSeconds(before?.createdAtMs ?? wallMs);
+    const generation = (before?.generation ?? 0) + 1;
+    applied.set(key, manifest);
+    show({ ...manifest, metadata: { ...manifest.metadata, uid, creationTimestamp, generation } }, before);
+    return DONE;
+  };
   return {
     statuses,
     applied,
@@ -41,16 +51,8 @@ export const rehearsedCluster = (views: ClusterViews, defaults: Defaults, wallMs
       statuses.set(objectKey(namespace, name), status);
       return DONE;
     },
-    async applyOwned(manifest) {
-      const key = objectKey(manifest.metadata.namespace, manifest.metadata.name);
-      const before = views.registrations.get(key);
-      const uid = before?.uid ?? `rehearsed-${key}`;
-      const creationTimestamp = formatSeconds(before?.createdAtMs ?? wallMs);
-      const generation = (before?.generation ?? 0) + 1;
-      applied.set(key, manifest);
-      show({ ...manifest, metadata: { ...manifest.metadata, uid, creationTimestamp, generation } }, before);
-      return DONE;
-    },
+    createOwned: apply,
+    applyOwned: apply,
     patchPodCondition: async () => DONE,
     // Applied right after it, which is what counts.
     restoreOwned: async () => DONE,

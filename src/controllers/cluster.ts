@@ -39,7 +39,9 @@ export type Cluster = {
     condition: PodCondition,
     signal: AbortSignal,
   ): Promise<WriteOutcome>;
-  /** Creates or completes an owned resource; fields of ours that somebody changed are put back. */
+  /** `conflict`: something has that name already, be it a person's. */
+  createOwned(manifest: ServiceRegistrationManifest, signal: AbortSignal): Promise<WriteOutcome>;
+  /** Completes an owned resource; fields of ours that somebody changed are put back. */
   applyOwned(manifest: ServiceRegistrationManifest, signal: AbortSignal): Promise<WriteOutcome>;
   /** Makes the spec of an owned resource equal to `spec`: also what others added to `owned.spec`, the stored one, goes,
    * which applying would leave alone. */

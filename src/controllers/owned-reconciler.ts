@@ -50,10 +50,13 @@ export const reconcileOwned = async (
   if (stored?.owned === true && !sameJson(stored.spec, manifest.spec)) {
     check('restored', await context.cluster.restoreOwned(stored, manifest.spec, signal));
   }
-  if (!isApplied(manifest, stored)) check('applied', await context.cluster.applyOwned(manifest, signal));
+  if (stored === undefined) {
+    // Not applied: that would take over what a person has just made under this name, and the view does not show yet.
+    check('created', await context.cluster.createOwned(manifest, signal));
+  } else if (!isApplied(manifest, stored)) check('applied', await context.cluster.applyOwned(manifest, signal));
 };
 
-const check = (what: 'restored' | 'applied', outcome: WriteOutcome): void => {
+const check = (what: 'restored' | 'created' | 'applied', outcome: WriteOutcome): void => {
   if (outcome.kind === 'done') return;
   throw new Error(
     `not ${what}: ${outcome.kind === 'notFound' ? 'it, or its namespace, is gone' : outcome.description}`,
@@ -97,6 +100,12 @@ export const looseKeyOf = (views: Views, pod: PodView): OwnedKey | undefined => 
   const service = looseServiceOf(views, pod);
   return service === undefined ? undefined : podsKey(pod.namespace, service);
 };
+
+/** The key to reconcile for our own resource that gathers pods which ask for themselves; undefined: it is none. */
+export const gatheringKeyOf = ({ owned, namespace, serviceName, spec }: RegistrationView): OwnedKey | undefined =>
+  owned && serviceName !== undefined && spec !== undefined && spec.selector === undefined
+    ? podsKey(namespace, serviceName)
+    : undefined;
 
 /** The keys whose plan a registration is part of. */
 export const ownedKeysOf = (views: Views, registration: RegistrationView): readonly OwnedKey[] => {

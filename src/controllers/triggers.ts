@@ -8,7 +8,7 @@ import type { RegistrationView } from '../domain/service-registration.ts';
 import type { WorkloadView } from '../domain/workload.ts';
 import type { Claims } from './claims.ts';
 import type { LayeredDefaults } from './defaults.ts';
-import { looseKeyOf, type OwnedKey, ownedKeysOf, workloadKey } from './owned-reconciler.ts';
+import { gatheringKeyOf, looseKeyOf, type OwnedKey, ownedKeysOf, workloadKey } from './owned-reconciler.ts';
 import type { ReadinessGates } from './readiness-gates.ts';
 import type { Registrations } from './registrations.ts';
 import type { Reporter } from './reporter.ts';
@@ -134,7 +134,7 @@ export class Triggers {
 
   /** All of them, or those of one namespace. */
   reconcileOwned(namespace?: string): void {
-    const { pods, workloads } = this.#context.views;
+    const { pods, workloads, registrations } = this.#context.views;
     const of = <T extends ViewObject>(view: ReadonlyView<T>): Iterable<T> =>
       namespace === undefined ? view.values() : view.byNamespace(namespace);
     for (const kind of ['Deployment', 'StatefulSet', 'DaemonSet'] as const) {
@@ -142,6 +142,11 @@ export class Triggers {
     }
     for (const pod of of(pods)) {
       const owned = looseKeyOf(this.#context.views, pod);
+      if (owned !== undefined) this.#context.queues.owned.add(owned);
+    }
+    // Of a service that no pod asks for any more no pod brings us here.
+    for (const registration of of(registrations)) {
+      const owned = gatheringKeyOf(registration);
       if (owned !== undefined) this.#context.queues.owned.add(owned);
     }
   }

@@ -59,7 +59,7 @@ export const planForWorkload = (
   defaults: Defaults,
 ): OwnedPlan => {
   const { annotations } = workload;
-  const ours = registrations.filter(({ owned, ownerUids }) => owned && ownerUids.includes(workload.uid));
+  const ours = registrations.filter((registration) => isOf(workload, registration));
   const register = readRegister(annotations);
   // Nobody knows what an invalid wish wants, so the last good one stands: registered when there is a resource.
   const wanted = register === 'yes' || (register === 'invalid' && ours.length > 0);
@@ -78,9 +78,9 @@ export const planForWorkload = (
   const standing = ours.find((registration) => registration.serviceName === serviceName);
   const spec = readSpecAnnotations(annotations, defaults, (standing ?? stored)?.spec);
   problems.push(...spec.problems);
-  const person = personFor(serviceName, registrations);
+  const person = personFor(serviceName, registrations, standing);
   if (person !== undefined) return { remove: ours, person, problems };
-  const name = standing?.name ?? freeName(workload.name, workload.uid.replaceAll('-', '').slice(0, 5), registrations);
+  const name = standing?.name ?? freeName(workload.name, suffixOf(workload.uid), registrations);
   const remove = ours.filter((registration) => registration !== standing);
   // Both names are taken, for a moment, by what is about to be removed: the removal brings us here again.
   if (name === undefined) return { remove, problems };
@@ -124,7 +124,7 @@ export const planForPods = (
   if (oldest === undefined) return { remove: ours, problems: [] };
   const [standing] = ours;
   const spec = readSpecAnnotations(withoutPodFields(oldest.annotations), defaults, standing?.spec);
-  const person = personFor(serviceName, registrations);
+  const person = personFor(serviceName, registrations, standing);
   if (person !== undefined) return { remove: ours, person, problems: spec.problems };
   const name = standing?.name ?? freeName(serviceName, hashHex(serviceName, 5), registrations);
   const remove = ours.filter((registration) => registration !== standing);
@@ -158,9 +158,30 @@ export const isApplied = (manifest: ServiceRegistrationManifest, stored: Registr
 const specFields = (spec: ServiceRegistrationSpec): readonly (keyof ServiceRegistrationSpec)[] =>
   specSchema.keyof().options.filter((field) => spec[field] !== undefined);
 
-const personFor = (serviceName: string, registrations: readonly RegistrationView[]): RegistrationView | undefined =>
+/**
+ * Ours for this workload; also one that its predecessor of the same name left without an owner
+ * (`kubectl delete --cascade=orphan`, the way to change what cannot be changed of a StatefulSet).
+ */
+const isOf = (workload: WorkloadView, { owned, ownerUids, name, spec }: RegistrationView): boolean => {
+  if (!owned) return false;
+  if (ownerUids.length > 0) return ownerUids.includes(workload.uid);
+  const isNamedAfter = name === workload.name || SUFFIX.test(name.slice(workload.name.length));
+  return isNamedAfter && name.startsWith(workload.name) && sameJson(spec?.selector, specSelector(workload.selector));
+};
+
+const SUFFIX = /^-[0-9a-f]{5}$/;
+
+const suffixOf = (uid: string): string => uid.replaceAll('-', '').slice(0, 5);
+
+/** One that is invalid registers nobody, and takes no place from ours that does. */
+const personFor = (
+  serviceName: string,
+  registrations: readonly RegistrationView[],
+  standing: RegistrationView | undefined,
+): RegistrationView | undefined =>
   registrations.find(
-    (registration) => !registration.owned && !registration.deleting && registration.serviceName === serviceName,
+    ({ owned, deleting, settings, serviceName: its }) =>
+      !owned && !deleting && its === serviceName && (settings.kind === 'valid' || standing?.settings.kind !== 'valid'),
   );
 
 const NAME_LENGTH_MAX = 253;

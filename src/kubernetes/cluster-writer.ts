@@ -2,6 +2,7 @@
 // the question what we may do. Never replaces a whole object, so fields it does not know survive.
 
 import type { Cluster, LeaseShown, ObjectRef, PodCondition, Right, WriteOutcome } from '../controllers/cluster.ts';
+import { MANAGED_BY_LABEL, MANAGED_BY_VALUE } from '../domain/service-registration.ts';
 import {
   ApiError,
   type ApiRequest,
@@ -68,8 +69,20 @@ class ClusterWriter implements Cluster {
     return outcome.kind === 'invalid' && blamesUid(answer.body) ? { ...outcome, kind: 'conflict' } : outcome;
   }
 
-  applyOwned(manifest: Parameters<Cluster['applyOwned']>[0], signal: AbortSignal): Promise<WriteOutcome> {
+  createOwned(manifest: Parameters<Cluster['createOwned']>[0], signal: AbortSignal): Promise<WriteOutcome> {
+    return this.#write({
+      method: 'POST',
+      path: collectionPath(resources.ServiceRegistration, manifest.metadata.namespace),
+      query: { fieldManager: FIELD_MANAGER },
+      body: manifest,
+      signal,
+    });
+  }
+
+  async applyOwned(manifest: Parameters<Cluster['applyOwned']>[0], signal: AbortSignal): Promise<WriteOutcome> {
     const { namespace, name } = manifest.metadata;
+    const { refusal } = await this.#owned({ namespace, name }, signal);
+    if (refusal !== undefined) return refusal;
     return this.#write({
       method: 'PATCH',
       path: objectPath(resources.ServiceRegistration, namespace, name),
@@ -96,14 +109,30 @@ class ClusterWriter implements Cluster {
     });
   }
 
-  deleteOwned(owned: ObjectRef & { readonly uid: string }, signal: AbortSignal): Promise<WriteOutcome> {
-    const { namespace, name, uid, resourceVersion } = owned;
+  async deleteOwned(owned: ObjectRef & { readonly uid: string }, signal: AbortSignal): Promise<WriteOutcome> {
+    const { namespace, name, uid } = owned;
+    const { refusal, resourceVersion } = await this.#owned(owned, signal);
+    if (refusal !== undefined) return refusal;
     return this.#write({
       method: 'DELETE',
       path: objectPath(resources.ServiceRegistration, namespace, name),
-      body: { preconditions: { uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) } },
+      body: { preconditions: { uid, resourceVersion } },
       signal,
     });
+  }
+
+  /** A view is always a little old: a person may have taken the resource over by removing its label, a moment ago. */
+  async #owned(
+    { namespace, name }: ObjectRef,
+    signal: AbortSignal,
+  ): Promise<{ readonly refusal?: WriteOutcome; readonly resourceVersion?: string }> {
+    const path = objectPath(resources.ServiceRegistration, namespace, name);
+    const answer = await this.#transport.request({ method: 'GET', path, signal });
+    const outcome = outcomeOf(answer);
+    if (outcome.kind !== 'done') return { refusal: outcome };
+    if (textField(answer.body, 'metadata', 'labels', MANAGED_BY_LABEL) !== MANAGED_BY_VALUE)
+      return { refusal: { kind: 'conflict', description: `${namespace}/${name} is a person's by now` } };
+    return { resourceVersion: textField(answer.body, 'metadata', 'resourceVersion') ?? '' };
   }
 
   applyLease(lease: LeaseShown, signal: AbortSignal): Promise<WriteOutcome> {

@@ -3,6 +3,7 @@
 
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { systemClock } from '../../src/clock.ts';
+import { MANAGED_BY_LABEL, MANAGED_BY_VALUE } from '../../src/domain/service-registration.ts';
 import {
   type ApiResponse,
   type ApiTransport,
@@ -181,7 +182,10 @@ export function apiContract(name: string, makeApi: () => Promise<ApiUnderTest>):
           kind: 'ServiceRegistration',
           spec: { ttlSeconds: 30 },
         } as const;
-        const metadata = { namespace: it.namespace, name: 'owned-service', labels: {}, ownerReferences: [] };
+        const labels = { [MANAGED_BY_LABEL]: MANAGED_BY_VALUE };
+        const metadata = { namespace: it.namespace, name: 'owned-service', labels, ownerReferences: [] };
+        expect(await it.run(cluster.createOwned({ ...owned, metadata }, signal))).toEqual({ kind: 'done' });
+        expect((await it.run(cluster.createOwned({ ...owned, metadata }, signal))).kind).toBe('conflict');
         expect(await it.run(cluster.applyOwned({ ...owned, metadata }, signal))).toEqual({ kind: 'done' });
         const ref = { namespace: it.namespace, name: 'owned-service' };
         const stored = { serviceName: 'owned-service', ready: '0/1' };
@@ -195,6 +199,10 @@ export function apiContract(name: string, makeApi: () => Promise<ApiUnderTest>):
         expect(absent).toEqual({ kind: 'notFound' });
         expect((await it.run(cluster.deleteOwned({ ...ref, uid: 'another' }, signal))).kind).toBe('conflict');
         const uid = textField(bodyOf(await ask('GET', path('owned-service'))), 'metadata', 'uid') ?? '';
+        bodyOf(await patch(path('owned-service'), { metadata: { labels: { [MANAGED_BY_LABEL]: null } } }));
+        expect((await it.run(cluster.deleteOwned({ ...ref, uid }, signal))).kind).toBe('conflict');
+        expect((await it.run(cluster.applyOwned({ ...owned, metadata }, signal))).kind).toBe('conflict');
+        bodyOf(await patch(path('owned-service'), { metadata: { labels } }));
         expect(await it.run(cluster.deleteOwned({ ...ref, uid }, signal))).toEqual({ kind: 'done' });
         expect(await it.run(cluster.deleteOwned({ ...ref, uid }, signal))).toEqual({ kind: 'notFound' });
       });

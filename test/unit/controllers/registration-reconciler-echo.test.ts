@@ -40,6 +40,7 @@ const aReconciler = (over: Partial<RegistrationReconcilerContext>) => {
       return { kind: 'done' };
     },
     patchPodCondition: async () => ({ kind: 'done' }),
+    createOwned: async () => ({ kind: 'done' }),
     applyOwned: async () => ({ kind: 'done' }),
     restoreOwned: async () => ({ kind: 'done' }),
     deleteOwned: async () => ({ kind: 'done' }),

@@ -73,6 +73,14 @@ describe('none', () => {
     expect(plan({}, [standing, person])).toEqual({ remove: [standing], person, problems: [] });
   });
 
+  test('not where that resource is invalid and ours is not: what is registered stays', () => {
+    const person = aRegistration({ name: 'by-hand', serviceName: 'trading-service', problem: 'no good' });
+    const kept = plan(annotated({}), [person, standing]);
+    expect(kept).toMatchObject({ manifest: { metadata: { name: 'trading-service' } }, remove: [] });
+    expect(kept).not.toHaveProperty('person');
+    expect(plan(annotated({}), [person])).toMatchObject({ person, remove: [] });
+  });
+
   test('but a person’s that is being deleted is in nobody’s way', () => {
     const person = aRegistration({ name: 'by-hand', serviceName: 'trading-service', deleting: true });
     expect(plan({}, [person]).manifest?.metadata.name).toBe('trading-service');
@@ -89,6 +97,40 @@ describe('none', () => {
       remove: [],
       problems: [{ annotation: 'register' }],
     });
+  });
+});
+
+describe('what a workload of the same name left without an owner', () => {
+  const selector = { matchLabels: { app: 'trading' } };
+  const left = (name: string, rest: RegistrationOptions = {}) =>
+    aRegistration({
+      name,
+      serviceName: 'trading-service',
+      owned: true,
+      spec: { serviceName: 'trading-service', selector },
+      ...rest,
+    });
+
+  test.each(['trading-service', 'trading-service-0a1b2'])('is taken over: %s', (name) => {
+    const { manifest, remove } = plan(annotated({}), [left(name)]);
+    expect(manifest?.metadata).toMatchObject({ name, ownerReferences: [{ uid }] });
+    expect(remove).toEqual([]);
+    expect(manifest && isApplied(manifest, left(name))).toBe(false);
+  });
+
+  test('goes when nobody asks for it any more', () => {
+    expect(plan({ annotations: {} }, [left('trading-service')]).remove).toEqual([left('trading-service')]);
+  });
+
+  test.each<[string, RegistrationView]>([
+    ['of another name', left('trading-service-too')],
+    ['for other pods', left('trading-service', { spec: { serviceName: 'trading-service', selector: {} } })],
+    ['that has an owner', left('trading-service', { ownerUids: ['another'] })],
+    ['of a person', left('trading-service', { owned: false, serviceName: 'other' })],
+  ])('one %s is left alone', (_, other) => {
+    const { manifest, remove } = plan(annotated({}), [other]);
+    expect(remove).toEqual([]);
+    expect(manifest?.metadata.name).not.toBe(other.name);
   });
 });
 
