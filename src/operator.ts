@@ -26,9 +26,10 @@ import { weighByKeys } from './controllers/stakes.ts';
 import { Triggers } from './controllers/triggers.ts';
 import { allViews, type Views } from './controllers/views.ts';
 import { type QueueObserver, type QueueReading, WorkQueue } from './controllers/work-queue.ts';
+import { CONFIRM_AFTER_MS } from './domain/brake.ts';
 import type { Asked } from './domain/decide.ts';
 import type { NameClaimMode } from './domain/name-claims.ts';
-import { namespaceOf, type ObjectKey, type PodView } from './domain/pod.ts';
+import { namespaceOf, type ObjectKey, objectKey, type PodView } from './domain/pod.ts';
 import type { Quotas } from './domain/quotas.ts';
 import type { HeartbeatOffset } from './domain/service-instance.ts';
 import type { Defaults } from './domain/settings.ts';
@@ -196,6 +197,7 @@ export class Operator {
         knowledge: () => (this.#warm ? 'complete' : this.#listed ? 'gathering' : 'none'),
         viewAgeMs: () => this.#outage.viewAgeMs,
         fresh: () => this.#listed && this.viewFresh,
+        sees: ({ namespace, name, uid }) => this.#ports.views.pods.get(objectKey(namespace, name))?.uid === uid,
         doubt: () => {
           const nowMs = this.#ports.clock.monotonicMs();
           for (const view of allViews(this.#ports.views)) view.doubt(nowMs);
@@ -274,6 +276,8 @@ export class Operator {
       defaults: this.#defaults,
       cluster: this.#ports.cluster,
       speaks: () => this.voice !== 'silent',
+      isSure: () => this.viewFresh && this.held === 0 && !allViews(this.#ports.views).some(({ doubted }) => doubted),
+      onUnsure: (key: OwnedKey) => this.#owned.addAfter(key, CONFIRM_AFTER_MS),
       onPlan: this.#reporter.plan,
     };
     await Promise.all([
@@ -517,7 +521,8 @@ export class Operator {
     const candidates = this.#inForce
       .of(namespace)
       .filter((candidate) => this.#claims.registryName(namespace, candidate.serviceName ?? '') === serviceName);
-    const registration = candidates.find(({ settings: its }) => its.kind === 'valid') ?? candidates[0];
+    // An invalid one first: of it the table may know nothing yet, of the pods of others it does.
+    const registration = candidates.find(({ settings: its }) => its.kind === 'invalid') ?? candidates[0];
     if (registration === undefined) return this.#settings.defaults;
     const { key, settings } = registration;
     if (settings.kind === 'invalid') return { ...this.#settings.defaults, registration: key, invalid: true };

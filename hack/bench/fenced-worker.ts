@@ -114,6 +114,7 @@ async function start({ url, bucket }: { url: string; bucket: string }): Promise<
       viewAgeMs: () => 0,
       fresh: () => true,
       doubt: () => undefined,
+      sees: () => true,
       mayKeep: () => true,
       settingsOf: () => ({
         whenNotReady: 'MarkUnhealthy',

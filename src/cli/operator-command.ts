@@ -132,13 +132,16 @@ const scrape = async (metrics: Metrics) => {
 };
 
 const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof allViews>[0]): void => {
+  const startedAtMs = systemClock.monotonicMs();
   metrics.observe({
     leading: () => operator.writer.leading,
     keysOwned: () => operator.table.size,
     oldestRefresh: () => operator.oldestRefresh,
     viewAgesSeconds: () => {
       const nowMs = systemClock.monotonicMs();
-      const age = (lastProofAtMs: number) => (Number.isFinite(lastProofAtMs) ? (nowMs - lastProofAtMs) / 1_000 : -1);
+      // What is not watched has no age; what was never proved is as old as the process.
+      const age = (lastProofAtMs: number) =>
+        lastProofAtMs === Number.POSITIVE_INFINITY ? -1 : (nowMs - Math.max(lastProofAtMs, startedAtMs)) / 1_000;
       return {
         Pod: age(views.pods.lastProofAtMs),
         ServiceRegistration: age(views.registrations.lastProofAtMs),

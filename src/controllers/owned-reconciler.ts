@@ -28,6 +28,10 @@ export type OwnedReconcilerContext = {
   readonly defaults: LayeredDefaults;
   readonly cluster: Cluster;
   readonly speaks: () => boolean;
+  /** What is not to be seen is not there: the views are fresh, and nothing is held or doubted. */
+  readonly isSure: () => boolean;
+  /** To be asked again in a minute. */
+  readonly onUnsure: (key: OwnedKey) => void;
   /** Annotations that are no good. */
   readonly onPlan: (about: WorkloadView | PodView, plan: OwnedPlan) => void;
 };
@@ -73,6 +77,10 @@ const planFor = (
   const defaults = context.defaults.ofNamespace(namespace);
   if (kind === 'Pods') {
     const pods = looseAnnotatedPods(context.views, namespace, name);
+    if (pods.length === 0 && !context.isSure()) {
+      context.onUnsure(podsKey(namespace, name));
+      return undefined;
+    }
     const plan = planForPods(namespace, name, pods, registrations, defaults);
     const [first] = pods;
     if (first !== undefined) context.onPlan(first, plan);

@@ -1,6 +1,7 @@
 // Which change in the views asks for which reconcile: the wires between what Kubernetes says and the work queues. Decides
 // nothing; before everything has been listed once it only keeps who may use which name up to date, for all will be asked for.
 
+import { CONFIRM_AFTER_MS } from '../domain/brake.ts';
 import { clusterKey, type NamespaceView } from '../domain/namespace.ts';
 import { DEFAULTS_ANNOTATION } from '../domain/namespace-defaults.ts';
 import { namespaceOf, type ObjectKey } from '../domain/pod.ts';
@@ -144,10 +145,10 @@ export class Triggers {
       const owned = looseKeyOf(this.#context.views, pod);
       if (owned !== undefined) this.#context.queues.owned.add(owned);
     }
-    // Of a service that no pod asks for any more no pod brings us here.
+    // Of a service that no pod asks for any more no pod brings us here. Not at once: a first list may have been too short.
     for (const registration of of(registrations)) {
       const owned = gatheringKeyOf(registration);
-      if (owned !== undefined) this.#context.queues.owned.add(owned);
+      if (owned !== undefined) this.#context.queues.owned.addAfter(owned, CONFIRM_AFTER_MS);
     }
   }
 

@@ -59,14 +59,16 @@ export const planForWorkload = (
   defaults: Defaults,
 ): OwnedPlan => {
   const { annotations } = workload;
-  const ours = registrations.filter((registration) => isOf(workload, registration));
+  const ours = registrations.filter(({ owned, ownerUids }) => owned && ownerUids.includes(workload.uid));
   const register = readRegister(annotations);
   // Nobody knows what an invalid wish wants, so the last good one stands: registered when there is a resource.
   const wanted = register === 'yes' || (register === 'invalid' && ours.length > 0);
   if (!wanted || workload.deleting) {
     // They count for resources by hand that select its pods.
     const { problems } = readSpecAnnotations(annotations, defaults);
-    return { remove: ours, problems: [...registerProblem(annotations), ...problems] };
+    // Its pods stay as well, and so does what registers them.
+    const remove = workload.orphans === true ? [] : ours;
+    return { remove, problems: [...registerProblem(annotations), ...problems] };
   }
   const problems = [...registerProblem(annotations), ...serviceNameProblem(annotations)];
   const [stored] = ours;
@@ -75,7 +77,9 @@ export const planForWorkload = (
     (serviceNameProblem(annotations).length > 0 ? stored?.serviceName : undefined) ??
     annotatedServiceName(annotations, workload.labels, workload.name);
   if (serviceName === undefined) return { remove: ours, problems: [...problems, namelessProblem(workload.name)] };
-  const standing = ours.find((registration) => registration.serviceName === serviceName);
+  // The older one first, which has the pods.
+  const left = registrations.filter((registration) => isLeftTo(workload, registration));
+  const standing = [...left, ...ours].find((registration) => registration.serviceName === serviceName);
   const spec = readSpecAnnotations(annotations, defaults, (standing ?? stored)?.spec);
   problems.push(...spec.problems);
   const person = personFor(serviceName, registrations, standing);
@@ -159,12 +163,11 @@ const specFields = (spec: ServiceRegistrationSpec): readonly (keyof ServiceRegis
   specSchema.keyof().options.filter((field) => spec[field] !== undefined);
 
 /**
- * Ours for this workload; also one that its predecessor of the same name left without an owner
- * (`kubectl delete --cascade=orphan`, the way to change what cannot be changed of a StatefulSet).
+ * Ours, that the workload's predecessor of the same name left without an owner (`kubectl delete --cascade=orphan`, the way to
+ * change what cannot be changed of a StatefulSet).
  */
-const isOf = (workload: WorkloadView, { owned, ownerUids, name, spec }: RegistrationView): boolean => {
-  if (!owned) return false;
-  if (ownerUids.length > 0) return ownerUids.includes(workload.uid);
+const isLeftTo = (workload: WorkloadView, { owned, ownerUids, name, spec }: RegistrationView): boolean => {
+  if (!owned || ownerUids.length > 0) return false;
   const isNamedAfter = name === workload.name || SUFFIX.test(name.slice(workload.name.length));
   return isNamedAfter && name.startsWith(workload.name) && sameJson(spec?.selector, specSelector(workload.selector));
 };

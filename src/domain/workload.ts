@@ -3,7 +3,7 @@
 
 import type { Interner } from './intern.ts';
 import { type ControllerRef, type ObjectKey, objectKey } from './pod.ts';
-import { annotationStem, asObject, asText, asTimeMs, controllerOf, textRecord } from './raw.ts';
+import { annotationStem, asList, asObject, asText, asTimeMs, controllerOf, textRecord } from './raw.ts';
 import { type LabelSelector, readSelector } from './selector.ts';
 
 export type WorkloadKind = 'Deployment' | 'StatefulSet' | 'DaemonSet' | 'ReplicaSet';
@@ -16,6 +16,8 @@ export type WorkloadView = {
   readonly uid: string;
   readonly createdAtMs: number;
   readonly deleting: boolean;
+  /** It is deleted, and what it owns is to stay without an owner (`kubectl delete --cascade=orphan`). */
+  readonly orphans?: true;
   readonly labels: Readonly<Record<string, string>>;
   readonly selector: LabelSelector;
   /** Our annotations, prefix cut: those of the workload's metadata over those of its pod template. */
@@ -48,6 +50,7 @@ export const trimWorkload = (
     uid,
     createdAtMs: asTimeMs(metadata['creationTimestamp']) ?? 0,
     deleting: asText(metadata['deletionTimestamp']) !== undefined,
+    ...(asList(metadata['finalizers']).includes('orphan') ? { orphans: true } : {}),
     labels: textRecord(metadata['labels'], interner),
     selector: readSelector(spec?.['selector']),
     annotations: textRecord(annotations, interner, annotationStem(annotationPrefix)),

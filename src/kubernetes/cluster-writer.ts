@@ -94,17 +94,19 @@ class ClusterWriter implements Cluster {
     });
   }
 
-  restoreOwned(
+  async restoreOwned(
     owned: ObjectRef & { readonly uid: string; readonly spec?: unknown },
     spec: object,
     signal: AbortSignal,
   ): Promise<WriteOutcome> {
+    const { refusal, resourceVersion } = await this.#owned(owned, signal);
+    if (refusal !== undefined) return refusal;
     return this.#write({
       method: 'PATCH',
       path: objectPath(resources.ServiceRegistration, owned.namespace, owned.name),
       query: { fieldManager: FIELD_MANAGER },
       contentType: 'application/merge-patch+json',
-      body: { metadata: { uid: owned.uid }, spec: withRemovals(owned.spec, spec) },
+      body: { metadata: { uid: owned.uid, resourceVersion }, spec: withRemovals(owned.spec, spec) },
       signal,
     });
   }

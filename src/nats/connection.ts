@@ -154,7 +154,8 @@ export class Connection {
       }
       return nc;
     } catch (error) {
-      this.#problem(`cannot connect: ${describe(error)}`);
+      const trust = /certificate/i.test(describe(error)) ? ' (--nats-ca names the authority to trust)' : '';
+      this.#problem(`cannot connect: ${describe(error)}${trust}`);
       return undefined;
     } finally {
       signal.removeEventListener('abort', stop);

@@ -1,6 +1,7 @@
 // What the parts of the writer share: the ports, the identity of this replica, and where outcomes are told.
 
 import type { Clock, Random } from '../clock.ts';
+import type { PodRef } from '../domain/instance.ts';
 import type { HeartbeatOffset } from '../domain/service-instance.ts';
 import type { Log } from '../log.ts';
 import type { InstanceTable } from '../table/instance-table.ts';
@@ -36,6 +37,8 @@ export type WriterContext = {
   readonly viewAgeMs: () => number;
   /** The views were proved right a moment ago; else what they do not show may live all the same. */
   readonly fresh: () => boolean;
+  /** This incarnation of a pod is in view. */
+  readonly sees: (pod: PodRef) => boolean;
   /** Too much is missing from the views to be believed: they are to be confirmed by another list. */
   readonly doubt: () => void;
   /** False: the row's pod has been out of sight for so long that its key is left to lapse. */

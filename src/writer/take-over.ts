@@ -244,7 +244,7 @@ export const adoptOrphans = async (
     if (successor !== undefined) return table.adoptRetiring(successor, orphan.instanceId, orphan.form, observed);
     // What this replica saw go is no absence, however much it is.
     const departure = table.departedAs(orphan.wish);
-    const isAbsent = departure === undefined && !orphan.frozen;
+    const isAbsent = departure === undefined && !(orphan.frozen && context.sees(orphan.wish.pod));
     if (isAbsent && observed.kind === 'ours' && observed.status !== 'UNHEALTHY') living += 1;
     found.push({ orphan, observed, departure });
   });

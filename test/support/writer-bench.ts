@@ -56,6 +56,7 @@ export class WriterBench {
         viewAgeMs: () => 0,
         fresh: () => true,
         doubt: () => undefined,
+        sees: () => true,
         mayKeep: () => true,
         settingsOf: () => ({
           whenNotReady: 'MarkUnhealthy',

@@ -118,8 +118,21 @@ describe('what a workload of the same name left without an owner', () => {
     expect(manifest && isApplied(manifest, left(name))).toBe(false);
   });
 
-  test('goes when nobody asks for it any more', () => {
-    expect(plan({ annotations: {} }, [left('trading-service')]).remove).toEqual([left('trading-service')]);
+  test('has the pods, so that a second one that was made beside it goes', () => {
+    const second = ofWorkload('trading-service-12345', 'trading-service');
+    const { manifest, remove } = plan(annotated({}), [left('trading-service'), second]);
+    expect(manifest?.metadata.name).toBe('trading-service');
+    expect(remove).toEqual([second]);
+  });
+
+  test('is nobody’s to delete, while nobody asks for it', () => {
+    expect(plan({ annotations: {} }, [left('trading-service')]).remove).toEqual([]);
+  });
+
+  test('is not deleted while it is being left', () => {
+    const standing = ofWorkload('trading-service', 'trading-service');
+    expect(plan({ ...annotated({}), deleting: true }, [standing]).remove).toEqual([standing]);
+    expect(plan({ ...annotated({}), deleting: true, orphans: true }, [standing])).toEqual({ remove: [], problems: [] });
   });
 
   test.each<[string, RegistrationView]>([

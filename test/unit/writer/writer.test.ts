@@ -481,33 +481,47 @@ describe('keys of pods that the new leader does not see', () => {
     expect(Object.keys(bench.values())).toHaveLength(60);
   });
 
-  test('stay as they are where the resource of their service is invalid, until their pods are decided about', async () => {
-    const first = bench.replica('a');
-    await leads(first);
-    for (let i = 0; i < 100; i += 1) wish(first, `pod-${i}`);
-    await bench.clock.advance(1_000);
-    await stopped(first);
+  describe('whose resource is invalid', () => {
     const registration = objectKey('trading', 'by-hand');
-    const defaults = { whenNotReady: 'MarkUnhealthy', refreshIntervalSeconds: 10 } as const;
-    const apiOutage = { mode: 'Hold', maxHoldSeconds: 0 } as const;
-    const second = bench.replica('b', {
-      settingsOf: () => ({ ...defaults, apiOutage, registration, invalid: true }),
+    const settings = {
+      whenNotReady: 'MarkUnhealthy',
+      refreshIntervalSeconds: 10,
+      apiOutage: { mode: 'Hold', maxHoldSeconds: 0 },
+      registration,
+      invalid: true,
+    } as const;
+    const handOverTo = async (sees: () => boolean) => {
+      const first = bench.replica('a');
+      await leads(first);
+      for (let i = 0; i < 100; i += 1) wish(first, `pod-${i}`);
+      await bench.clock.advance(1_000);
+      await stopped(first);
+      const second = bench.replica('b', { settingsOf: () => settings, sees });
+      await leads(second);
+      await bench.clock.advance(30_000);
+      return second.table;
+    };
+
+    test('stay as they are until their pods are decided about', async () => {
+      const table = await handOverTo(() => true);
+      expect(unhealthy()).toBe(0);
+      expect(Object.keys(bench.values())).toHaveLength(100);
+      expect(table.held).toBe(0);
+      expect(table.unseenPods(false)).toHaveLength(100);
+      expect(table.registrationsOf(objectKey('trading', 'pod-0'))).toEqual([registration]);
+      // One is there, and its resource still invalid; one is gone.
+      const stays = { kind: 'live' } as const;
+      table.setWishes(objectKey('trading', 'pod-0'), uidOf('pod-0'), [], (held) => ({ ...held, state: stays }));
+      table.setWishes(objectKey('trading', 'pod-1'), undefined, []);
+      await bench.clock.advance(1_000);
+      expect(unhealthy()).toBe(1);
     });
-    await leads(second);
-    await bench.clock.advance(30_000);
-    expect(unhealthy()).toBe(0);
-    expect(Object.keys(bench.values())).toHaveLength(100);
-    expect(second.table.held).toBe(0);
-    expect(second.table.unseenPods(false)).toHaveLength(100);
-    expect(second.table.registrationsOf(objectKey('trading', 'pod-0'))).toEqual([registration]);
-    // One is there, and its resource still invalid; one is gone.
-    second.table.setWishes(objectKey('trading', 'pod-0'), uidOf('pod-0'), [], (held) => ({
-      ...held,
-      state: { kind: 'live' },
-    }));
-    second.table.setWishes(objectKey('trading', 'pod-1'), undefined, []);
-    await bench.clock.advance(1_000);
-    expect(unhealthy()).toBe(1);
+
+    test('are held like any others when many of their pods are not to be seen', async () => {
+      const table = await handOverTo(() => false);
+      expect(table.held).toBe(100);
+      expect(table.unseenPods(false)).toEqual([]);
+    });
   });
 
   test('are decided about at once when their pods come into view', async () => {
