@@ -49,8 +49,12 @@ const lost: FaultCase = {
       return { told: toldMs, gone: goneMs };
     });
     await play.blow(`${node} is back`, async () => {
-      await play.observer.bringNodeBack(node);
+      const before = await renewTimeOf(play, node);
       await kubeletOf(play, node).restart();
+      // A kwok that does not find its lease at first makes one in vain, and speaks ten seconds later.
+      const speaks = async () => (await renewTimeOf(play, node)) !== before;
+      await waitFor('the node to speak', speaks, { deadlineMs: 20_000, intervalMs: 20 });
+      await play.observer.bringNodeBack(node);
       await untilHeard(play);
       await play.observer.replenish(PODS);
     });
@@ -113,6 +117,12 @@ const stalled: FaultCase = {
       { name: 'pods taken for dead', value: buried, unit: '', atMost: 0 },
     ];
   },
+};
+
+const renewTimeOf = async ({ stage }: Play, node: string): Promise<string | undefined> => {
+  const path = `/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases/${node}`;
+  const lease = await stage.cluster.api().get<{ readonly spec?: { readonly renewTime?: string } }>(path);
+  return lease.spec?.renewTime;
 };
 
 export const nodeCases: readonly FaultCase[] = [lost, stalled];
