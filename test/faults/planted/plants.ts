@@ -183,9 +183,9 @@ export const plants: readonly Plant[] = [
         replace: '    allow_atomic: true,\n',
       },
     ],
-    // Not played: nothing can be registered to begin with, and the stage does not come about.
+    // Not played: the operators refuse the bucket that they made, never get ready, and the stage does not come about.
     caughtBy: 'F02',
-    shows: /a key for every pod/,
+    shows: /operator-0 was not ready/,
   },
   {
     id: 'deaf-watcher',
