@@ -160,7 +160,7 @@ export class PodProbes {
     for (const { standing, outcome } of asked) {
       if (outcome === 'answered') answered(standing);
       else if (standing.sign === 'gone') continue;
-      // Of a pod that cannot be asked nothing is known any more: it is held for as long as any other.
+      // Of a pod that cannot be asked nothing is known: it is held like those that have no port.
       else if (outcome === 'impossible' || braked) doubt(standing);
       else if (sight === 'doubtful') qualify(standing, outcome);
       else fail(standing);

@@ -138,7 +138,7 @@ function kindOf(status: number, body: unknown): ApiErrorKind {
   }
 }
 
-/** A server that was restored from a backup, or lags behind another one, does not know our version yet. */
+/** A server that lags behind another one does not know our version yet. (A watch says nothing of it: `freshness.ts`.) */
 function isResourceVersionTooLarge(body: unknown): boolean {
   const causes = field(body, 'details', 'causes');
   return Array.isArray(causes) && causes.some((cause) => field(cause, 'reason') === 'ResourceVersionTooLarge');

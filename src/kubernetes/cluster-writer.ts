@@ -1,5 +1,5 @@
-// Writes to the cluster: merge patches of status, server-side apply of what we own, deletion with a precondition, and
-// the question what we may do. Never replaces a whole object, so fields it does not know survive.
+// Writes to the cluster: merge patches of status; creation, server-side apply and deletion of what we own, if it still is
+// ours; and the question what we may do. Never replaces a whole object, so fields it does not know survive.
 
 import type { Cluster, LeaseShown, ObjectRef, PodCondition, Right, WriteOutcome } from '../controllers/cluster.ts';
 import { MANAGED_BY_LABEL, MANAGED_BY_VALUE } from '../domain/service-registration.ts';

@@ -164,7 +164,7 @@ test('where more than half fail together nobody is let go for it; half of them i
   expect(all.map((row) => outage.mayKeep(row))).toEqual([false, false, true, true]);
 });
 
-test('probes that our own machine cannot make say nothing: such pods are held for as long as any', async () => {
+test('probes that our own machine cannot make say nothing: such pods are held like those without a port', async () => {
   const row = aPodWithKey('a');
   aPodWithKey('b');
   await seeFor(10_000);
