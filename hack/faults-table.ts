@@ -36,8 +36,6 @@ async function main(files: readonly string[]): Promise<number> {
 }
 
 function pageOf(reports: readonly FaultReport[], outcomes: readonly Outcome[]): string {
-  const [first] = reports;
-  const { machine, versions } = first ?? {};
   const failed = outcomes.filter(({ passed }) => !passed).length;
   const rows = allCases.flatMap((one) => {
     const plays = outcomes.filter(({ id }) => id === one.id);
@@ -52,10 +50,8 @@ how the campaign works: [developing](developing.md#the-fault-campaign). Written 
 | | |
 |---|---|
 | played | ${reports.map(({ at, commit }) => `${at.slice(0, 16).replace('T', ' ')} UTC at ${commit}`).join('; ')} |
-| machine | ${machine?.cores} cores of ${machine?.cpu}, ${machine?.memoryGiB} GiB, ${machine?.platform}; load at the start ${reports.map(({ machine: { loadAtStart } }) => loadAtStart.toFixed(1)).join(', ')} |
-| versions | ${Object.entries(versions ?? {})
-    .map(([name, version]) => `${name} ${version}`)
-    .join(', ')} |
+| machine | ${distinct(reports.map(machineOf))}; load at the start ${reports.map(({ machine }) => machine.loadAtStart.toFixed(1)).join(', ')} |
+| versions | ${distinct(reports.map(versionsOf))} |
 | plays | ${outcomes.length}, of which ${failed} failed |
 
 Of a case that was played more than once the figures of all plays stand side by side. A figure without a limit is only shown.
@@ -71,13 +67,24 @@ function rowOf(plays: readonly Outcome[]): string {
   if (first === undefined) throw new Error('a case that was not played has no row');
   const what =
     first.shortened === undefined ? first.fault : `${first.fault} (shorter than promised: ${first.shortened})`;
-  const figures = first.figures.map((figure, index) => {
-    const seen = plays.map(({ figures: all }) => all[index] ?? figure);
-    return `${nameOf(figure)}: ${seen.map(({ value, unit }) => shown(value, unit)).join(' / ')}${limitText(figure)}`;
+  const figures = first.figures.map((figure) => {
+    const seen = plays.map(({ figures: all }) => all.find((one) => nameOf(one) === nameOf(figure)));
+    const values = seen.map((one) => (one === undefined ? 'none' : shown(one.value, one.unit)));
+    return `${nameOf(figure)}: ${values.join(' / ')}${limitText(figure)}`;
   });
   const verdict = plays.map(({ passed }) => (passed ? 'ok' : 'FAILED')).join(' / ');
   return `| ${[first.id, what, figures.join('<br>'), verdict].map(cell).join(' | ')} |`;
 }
+
+const machineOf = ({ machine: { cores, cpu, memoryGiB, platform } }: FaultReport): string =>
+  `${cores} cores of ${cpu}, ${memoryGiB} GiB, ${platform}`;
+
+const versionsOf = ({ versions }: FaultReport): string =>
+  Object.entries(versions)
+    .map(([name, version]) => `${name} ${version}`)
+    .join(', ');
+
+const distinct = (texts: readonly string[]): string => [...new Set(texts)].join('; ');
 
 /** How many there were differs from play to play. */
 const nameOf = ({ name }: Figure): string => name.replace(/p99 of \d+$/, 'p99');
