@@ -27,7 +27,7 @@ down: install ## End exactly what `make up` started
 demo: install tools ## Watch pods appear in the registry, fail, move and go
 	@$(NODE) hack/demo.ts
 
-test: install tools ## Run all tests: unit, property, simulation, integration
+test: install tools ## Run all tests: unit, property, simulation, integration, the short fault campaign
 	@$(NODE) hack/test.ts
 
 unit: install ## Run the unit and property tests only

@@ -1,6 +1,7 @@
 /**
  * `make faults`: plays the fault campaign on real processes, prints a table, writes `.run/faults.json` and a picture of
- * each case that failed, and ends with 1 when one did. docs/developing.md says how to add a case.
+ * each case that failed, and ends with 1 when one did. `make test` plays the short selection, which writes
+ * `.run/faults-short.json`. docs/developing.md says how to add a case.
  */
 import { rm } from 'node:fs/promises';
 import { join, relative } from 'node:path';
@@ -50,7 +51,7 @@ async function main(): Promise<number> {
   const pictures = join(runDir, 'faults');
   await rm(pictures, { recursive: true, force: true });
   const outcomes: Outcome[] = [];
-  const file = join(runDir, 'faults.json');
+  const file = join(runDir, values.short ? 'faults-short.json' : 'faults.json');
   await playCampaign({
     cases,
     runs,

@@ -32,6 +32,7 @@ const paused: FaultCase = {
   seconds: 85,
   lapsesAtMost: 0,
   oldestRefreshBelowMs: 22_000,
+  short: true,
   run: async (play) => {
     const server = play.stage.cluster.process('kube-apiserver');
     const { blind } = await outage(

@@ -177,6 +177,7 @@ const purged: FaultCase = {
   fault: 'the bucket purged; a range of subjects purged by hand',
   stage: { nats: 'one server' },
   seconds: 40,
+  short: true,
   run: async (play) => {
     const whole = await play.fault('the bucket is purged', 'keys', () => play.observer.purge(undefined, 30_000));
     await play.pause(5_000);
