@@ -150,6 +150,12 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
         .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be 1 to 63 lower-case letters, digits and hyphens')
         .optional()
         .describe('Name of this installation in the registry; default: the UID of namespace kube-system'),
+      stateDir: z
+        .string()
+        .optional()
+        .describe(
+          'Directory of this cluster in which a replica remembers that UID, so that it can be started again while the API server is away',
+        ),
       keyLayout: z
         .enum(KEY_LAYOUTS, 'must be Dotted, Underscore or DoubleUnderscore')
         .default('Dotted')

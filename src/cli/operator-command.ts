@@ -18,7 +18,7 @@ import { createLogger } from '../telemetry/logger.ts';
 import { Metrics } from '../telemetry/metrics.ts';
 import { VERSION } from '../version.ts';
 import { apiOf, defaultsOf, natsRegistryOf, operatorSettingsOf } from './from-config.ts';
-import { readClusterId } from './operator-id.ts';
+import { untilClusterId } from './operator-id.ts';
 
 /** After the first signal everything has this long to end in good order. */
 const STOP_WITHIN_MS = 10_000;
@@ -97,7 +97,8 @@ const run = async (config: Config, log: Logger, stop: AbortController): Promise<
     else log.error({ missing: rights }, 'Kubernetes rights are missing');
   };
   const asking = awaitRights(cluster, operatorRights(config), clock, onMissing, signal);
-  const operatorId = config.operatorId ?? (await untilClusterId(transport, log, signal));
+  const { stateDir } = config;
+  const operatorId = config.operatorId ?? (await untilClusterId({ transport, clock, log, stateDir, signal }));
   const replicaId = `${hostname()}-${process.pid}-${crypto.randomUUID().slice(0, 8)}`;
   const events = new EventRecorder({ transport, clock, random: systemRandom, log, reportingInstance: replicaId });
   operator = new Operator(
@@ -177,19 +178,4 @@ const counted = (transport: ApiTransport, metrics: Metrics): ApiTransport => {
     request: (request) => count(request.method, transport.request(request)),
     stream: (request) => count('GET', transport.stream(request)),
   };
-};
-
-const untilClusterId = async (transport: ApiTransport, log: Logger, signal: AbortSignal): Promise<string> => {
-  for (let told = ''; ; ) {
-    try {
-      return await readClusterId(transport, signal);
-    } catch (error) {
-      signal.throwIfAborted();
-      const problem = error instanceof Error ? error.message : String(error);
-      if (problem !== told)
-        log.warn({ problem }, 'cannot read the UID of namespace kube-system; trying again (--operator-id avoids it)');
-      told = problem;
-    }
-    await systemClock.sleep(1_000, signal);
-  }
 };

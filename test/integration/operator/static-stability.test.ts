@@ -33,8 +33,8 @@ const listen = async (index: number): Promise<Server> => {
   return server;
 };
 
-/** An operator with a way to the API server of its own. */
-const startOperator = async (stage: Stage, name: string): Promise<TcpProxy> => {
+/** An operator with a way to the API server of its own, and what it takes to start without the API server. */
+const startOperator = async (stage: Stage, name: string, args: readonly string[]): Promise<TcpProxy> => {
   const { cluster } = stage;
   const proxy = await startTcpProxy({ port: Number(new URL(cluster.url).port) });
   const kubeconfig = await writeKubeconfig({
@@ -44,7 +44,7 @@ const startOperator = async (stage: Stage, name: string): Promise<TcpProxy> => {
     user: 'rollcall',
     token: cluster.token('rollcall'),
   });
-  await stage.startOperator({ kubeconfig, args: ['--operator-id=static'] });
+  await stage.startOperator({ kubeconfig, args });
   return proxy;
 };
 
@@ -52,7 +52,11 @@ beforeAll(async () => {
   for (let index = 0; index < LISTENING; index += 1) servers.push(await listen(index));
   fleet = await Fleet.open(
     async (stage) => {
-      proxies.push(await startOperator(stage, 'first'), await startOperator(stage, 'second'));
+      const kubeSystem = await stage.api.find('/api/v1/namespaces/kube-system');
+      proxies.push(
+        await startOperator(stage, 'first', [`--state-dir=${join(stage.dir, 'state')}`]),
+        await startOperator(stage, 'second', [`--operator-id=${kubeSystem?.metadata.uid}`]),
+      );
     },
     (index) => ({ 'rollcall.dev/demo-ip': addressOf(index) }),
   );
