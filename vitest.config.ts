@@ -8,7 +8,17 @@ import { BaseSequencer, type TestSpecification } from 'vitest/node';
  * Integration files that go on for a minute and more, in this order and before all others: begun last, they would go on
  * alone for minutes. Of leadership, outages and static-stability, with a thousand pods each, no three are side by side.
  */
-const LONGEST = ['leadership', 'coexistence', 'reflector', 'status', 'outages', 'nodes', 'layouts', 'static-stability'];
+const LONGEST = [
+  'leadership',
+  'coexistence',
+  'reflector',
+  'status',
+  'outages',
+  'nodes',
+  'layouts',
+  'static-stability',
+  'limits',
+];
 
 class LongestFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -197,6 +197,7 @@ export class Operator {
         knowledge: () => (this.#warm ? 'complete' : this.#listed ? 'gathering' : 'none'),
         viewAgeMs: () => this.#outage.viewAgeMs,
         fresh: () => this.#listed && this.viewFresh,
+        provenAtMs: (namespace) => this.#outage.provenAtMs(namespace),
         sees: ({ namespace, name, uid }) => this.#ports.views.pods.get(objectKey(namespace, name))?.uid === uid,
         doubt: () => {
           const nowMs = this.#ports.clock.monotonicMs();
@@ -468,7 +469,8 @@ export class Operator {
       this.#holding.tell();
       if (this.#fresh && this.#listed) {
         const isConfirmed = !allViews(views).some(({ doubted }) => doubted);
-        for (const key of this.table.unseenPods(isConfirmed)) this.#pods.add(key);
+        const atMs = (namespace: string) => this.#outage.provenAtMs(namespace);
+        for (const key of this.table.unseenPods({ isConfirmed, atMs })) this.#pods.add(key);
       }
       if (this.#voice !== this.voice) {
         this.#voice = this.voice;

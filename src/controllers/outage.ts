@@ -64,9 +64,15 @@ export class Outage {
     return ageMs < BLIND_AFTER_MS ? 'doubtful' : 'blind';
   }
 
+  /** Monotonic: when the API server last proved what we see of a namespace. */
+  provenAtMs(namespace: string): number {
+    const { pods, registrations } = this.#views;
+    return Math.min(pods.provenAtMs(namespace), registrations.provenAtMs(namespace));
+  }
+
   /** False: the row's key is left to lapse, though nobody said that its pod is gone. */
   mayKeep({ wish, fraction }: Row): boolean {
-    const blindForMs = this.#blindForMs;
+    const blindForMs = this.#blindForMs(wish.pod.namespace);
     if (blindForMs < 0) return true;
     const { mode, maxHoldSeconds } = wish.apiOutage;
     if (mode !== 'Probe') return mode === 'Hold';
@@ -76,9 +82,10 @@ export class Outage {
   }
 
   /** Negative: not yet. A replica that never saw anything counts from its start. */
-  get #blindForMs(): number {
-    const sinceMs = Math.max(this.#provenAtMs + BLIND_AFTER_MS, this.#startedAtMs);
-    return this.viewAgeMs < BLIND_AFTER_MS ? -1 : this.#clock.monotonicMs() - sinceMs;
+  #blindForMs(namespace: string): number {
+    const nowMs = this.#clock.monotonicMs();
+    const blindAtMs = this.provenAtMs(namespace) + BLIND_AFTER_MS;
+    return nowMs < blindAtMs ? -1 : nowMs - Math.max(blindAtMs, this.#startedAtMs);
   }
 
   get #provenAtMs(): number {

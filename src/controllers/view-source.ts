@@ -20,6 +20,8 @@ export class ViewSource<T extends ViewObject> {
   lastProofAtMs = Number.NEGATIVE_INFINITY;
   /** Why nothing comes, when a person must do something about it. */
   problem: string | undefined;
+  /** The right to read it is missing: others of the view do not wait for it. */
+  denied = false;
   readonly #view: View<T>;
   readonly #namespace: string | undefined;
   readonly #held = new Map<ObjectKey, Held>();
@@ -77,29 +79,29 @@ export class ViewSource<T extends ViewObject> {
 
   /**
    * Makes the source's part of the view equal to `listed`, a few objects per step so that the caller can breathe. What
-   * is absent stays while the brake holds it; `nowMs` undefined: without the brake.
+   * is absent stays while the brake holds it.
    */
-  *replace(listed: ReadonlyMap<ObjectKey, T>, nowMs?: number): Generator<void> {
+  *replace(listed: ReadonlyMap<ObjectKey, T>, nowMs: number): Generator<void> {
     for (const _ of this.removeAbsent((key) => !listed.has(key), nowMs)) yield;
     for (const object of listed.values()) {
       this.put(object);
       yield;
     }
-    if (nowMs !== undefined) this.confirm(nowMs);
+    this.confirm(nowMs);
   }
 
   /**
    * The first half of that, for who puts what is listed by himself; yields true for each object that is removed. Events
    * may come between two steps: what is absent no longer, stays.
    */
-  *removeAbsent(isAbsent: (key: ObjectKey) => boolean, nowMs?: number): Generator<boolean> {
+  *removeAbsent(isAbsent: (key: ObjectKey) => boolean, nowMs: number): Generator<boolean> {
     const absent = new Map<ObjectKey, T>();
     for (const object of [...this.#own()]) {
       if (isAbsent(object.key)) absent.set(object.key, object);
       yield false;
     }
     for (const key of absent.keys()) if (!isAbsent(key)) absent.delete(key);
-    for (const key of nowMs === undefined ? absent.keys() : this.#believed(absent, nowMs)) {
+    for (const key of this.#believed(absent, nowMs)) {
       if (isAbsent(key)) yield this.remove(key);
     }
   }

@@ -18,10 +18,15 @@ export type ReadonlyView<T extends ViewObject> = {
   byNamespace(namespace: string): Iterable<T>;
   namespaces(): IterableIterator<string>;
   readonly size: number;
-  /** Every source has listed everything at least once. */
+  /** Every source has listed everything at least once, but for those that may not be read while others may. */
   readonly synced: boolean;
-  /** Monotonic time at which the view was last known to be right: the oldest of its sources; -Infinity before. */
+  /**
+   * Monotonic time at which the view was last known to be right: the oldest of its sources, but for those that may not be
+   * read while others may; -Infinity before.
+   */
   readonly lastProofAtMs: number;
+  /** The same of what it says of one namespace. */
+  provenAtMs(namespace: string): number;
   /** Objects that a list lacked, so many that they are kept until another list confirms it, and then go one by one. */
   readonly held: number;
   /** The same by key, with the monotonic time since when. */
@@ -44,6 +49,7 @@ export class View<T extends ViewObject> implements ReadonlyView<T> {
   readonly #namespaces = new Map<string, Map<ObjectKey, T>>();
   readonly #handlers = new Set<(change: Change<T>) => void>();
   readonly #sources: ViewSource<T>[] = [];
+  readonly #sourceOf = new Map<string, ViewSource<T>>();
   readonly #onHandlerError: (error: unknown) => void;
   /** By source, what its last list took away and was believed: many sources that lack a little lack much. */
   readonly #believed = new Map<ViewSource<T>, { readonly going: number; readonly atMs: number }>();
@@ -58,6 +64,7 @@ export class View<T extends ViewObject> implements ReadonlyView<T> {
   addSource(namespace?: string): ViewSource<T> {
     const source = new ViewSource<T>(this, namespace);
     this.#sources.push(source);
+    if (namespace !== undefined) this.#sourceOf.set(namespace, source);
     return source;
   }
 
@@ -82,12 +89,23 @@ export class View<T extends ViewObject> implements ReadonlyView<T> {
   }
 
   get synced(): boolean {
-    return this.#sources.length > 0 && this.#sources.every((source) => source.synced);
+    return this.#sources.length > 0 && this.#readable.every((source) => source.synced);
   }
 
   get lastProofAtMs(): number {
     if (this.#sources.length === 0) return Number.NEGATIVE_INFINITY;
-    return Math.min(...this.#sources.map((source) => source.lastProofAtMs));
+    return Math.min(...this.#readable.map((source) => source.lastProofAtMs));
+  }
+
+  provenAtMs(namespace: string): number {
+    return this.#sourceOf.get(namespace)?.lastProofAtMs ?? this.lastProofAtMs;
+  }
+
+  /** Where none may be read, all of them. */
+  get #readable(): readonly ViewSource<T>[] {
+    if (this.#sources.length === 1) return this.#sources;
+    const some = this.#sources.filter(({ denied }) => !denied);
+    return some.length > 0 ? some : this.#sources;
   }
 
   get held(): number {

@@ -18,7 +18,7 @@ import { type ObjectKey, objectKey } from '../domain/pod.ts';
 import type { Log } from '../log.ts';
 import { ApiError, type ApiTransport, type Query, textField } from './api-transport.ts';
 import { Backoff } from './backoff.ts';
-import { Absence, judgeFailure } from './failure-policy.ts';
+import { Absence, type FailureVerdict, judgeFailure } from './failure-policy.ts';
 import { listInPages } from './first-list.ts';
 import { FreshnessProbe, type ServerTraits } from './freshness.ts';
 import { LinkedAbort } from './linked-abort.ts';
@@ -143,6 +143,7 @@ class Reflector<T extends ViewObject> {
         if (this.#place !== undefined && reaches(place, this.#place)) this.#place = place;
         this.#prove(atMs);
       },
+      denied: (error) => void this.#note(error),
       count: (what) => this.#count(what),
     };
   }
@@ -300,8 +301,7 @@ class Reflector<T extends ViewObject> {
     this.#count('lists');
     this.#lists++;
     const breather = new Breather(clock);
-    // That there is no such resource was looked at long enough; of lists that lack much another must confirm it.
-    for (const _ of this.#source.replace(objects, by === 'absence' ? undefined : clock.monotonicMs())) {
+    for (const _ of this.#source.replace(objects, clock.monotonicMs())) {
       if (breather.due) await breather.rest();
     }
     this.#place = place;
@@ -321,6 +321,7 @@ class Reflector<T extends ViewObject> {
     const { log, resource } = this.#options;
     this.#source.prove(atMs);
     this.#source.problem = undefined;
+    this.#source.denied = false;
     this.#absence.refuted();
     this.#emptied = false;
     this.#behindInARow = 0;
@@ -346,18 +347,13 @@ class Reflector<T extends ViewObject> {
 
   /** Draws the consequences of a failure. Returns how long to wait. */
   async #failed(error: ApiError): Promise<number> {
-    const { clock, resource, isServing } = this.#options;
+    const { clock, isServing } = this.#options;
     const now = clock.monotonicMs();
     this.#count('failures');
-    const askedForInitialStream = this.#place === undefined && this.#listBy === 'stream' && !this.#streamRefused;
-    const mayBeAbsent = resource.mayBeAbsent === true;
-    const verdict = judgeFailure(error, resource.path, { askedForInitialStream, mayBeAbsent });
+    const verdict = this.#note(error);
     if (verdict.denies === 'nothing') this.#absence.refuted();
     if (verdict.forgetsPlace) this.#place = undefined;
     if (verdict.refusesInitialStream) this.#streamRefused = true;
-    const isDoneWithout = verdict.denies === 'existence' && this.#emptied && resource.optional === true;
-    if (verdict.problem !== undefined && !isDoneWithout) this.#source.problem = verdict.problem;
-    if (verdict.tell !== undefined) this.#tell(verdict.tell, error);
     if (verdict.denies === 'existence' && this.#absence.said(now, isServing)) await this.#empty(now);
     if (verdict.backoff === 'none') return 0;
     const backoff = verdict.backoff === 'compaction' ? this.#compactionBackoff : this.#backoff;
@@ -367,16 +363,31 @@ class Reflector<T extends ViewObject> {
     });
   }
 
-  /** A resource that does not exist has no objects: else those of a deleted CRD would live for ever. */
+  /** Judges a failure, and says what a person must know of it. */
+  #note(error: ApiError): FailureVerdict {
+    const { resource } = this.#options;
+    const askedForInitialStream = this.#place === undefined && this.#listBy === 'stream' && !this.#streamRefused;
+    const mayBeAbsent = resource.mayBeAbsent === true;
+    const verdict = judgeFailure(error, resource.path, { askedForInitialStream, mayBeAbsent });
+    if (error.kind === 'denied') this.#source.denied = true;
+    const isDoneWithout = verdict.denies === 'existence' && this.#emptied && resource.optional === true;
+    if (verdict.problem !== undefined && !isDoneWithout) this.#source.problem = verdict.problem;
+    if (verdict.tell !== undefined) this.#tell(verdict.tell, error);
+    return verdict;
+  }
+
+  /**
+   * A resource that does not exist has no objects: else those of a deleted CRD would live for ever. Under the brake, as
+   * one of several API servers may have lost its way to the CRD: a real deletion is told by events, object by object.
+   */
   async #empty(nowMs: number): Promise<void> {
     const { log, resource } = this.#options;
     if (!this.#emptied) {
       await this.#replace(new Map(), '', nowMs, 'absence');
       log.warn({ path: resource.path }, 'the API server has no such resource; going on as if there were no objects');
-    }
+    } else for (const _ of this.#source.replace(new Map(), nowMs)) continue;
     this.#emptied = true;
     this.#place = undefined;
-    this.#source.confirm(nowMs);
     this.#source.prove(nowMs);
     if (resource.optional === true) this.#source.problem = undefined;
   }

@@ -4,6 +4,7 @@
 import type { Clock } from '../clock.ts';
 import { CONFIRM_AFTER_MS } from '../domain/brake.ts';
 import type { Log } from '../log.ts';
+import type { ApiError } from './api-transport.ts';
 import type { Freshness, FreshnessProbe } from './freshness.ts';
 import type { LinkedAbort } from './linked-abort.ts';
 import { reaches } from './resource-version.ts';
@@ -52,6 +53,8 @@ export type GuardOptions = {
   readonly place: () => string | undefined;
   /** The view was right as of `atMs`, and nothing happened to it up to `place`. */
   readonly proven: (atMs: number, place: string) => void;
+  /** The right to ask is missing, so the next watch will be refused as well. */
+  readonly denied: (error: ApiError) => void;
   readonly count: (what: 'probes' | 'probesWithoutProof') => void;
   readonly signal: AbortSignal;
 };
@@ -103,7 +106,7 @@ export async function guardStream(options: GuardOptions): Promise<void> {
 }
 
 async function judge(options: GuardOptions): Promise<Freshness['kind']> {
-  const { clock, log, path, probe, place, proven, count, signal } = options;
+  const { clock, log, path, probe, place, proven, denied, count, signal } = options;
   count('probes');
   const freshness = await probe.probe(() => place() ?? '', signal);
   if (freshness.kind !== 'proven') count('probesWithoutProof');
@@ -121,6 +124,7 @@ async function judge(options: GuardOptions): Promise<Freshness['kind']> {
     case 'unanswered':
       if (signal.aborted) return 'unanswered';
       log.debug({ path, error: freshness.error.message }, 'no proof of freshness');
+      if (freshness.error.kind === 'denied') denied(freshness.error);
       return 'unanswered';
     default:
       return freshness satisfies never;

@@ -42,7 +42,7 @@ import { keyIn, RowIndex } from './row-index.ts';
 import { fractionOf, nextRefreshMs } from './spread.ts';
 import { groupOf, StickyGroups } from './sticky-groups.ts';
 import { Stretch } from './stretch.ts';
-import { Unseen } from './unseen.ts';
+import { type Awaits, type Proven, Unseen } from './unseen.ts';
 import { NO_TEXT, textOf, type Write, writeOf } from './write.ts';
 
 export type Taken = { readonly writes: readonly Write[]; readonly reads: readonly Row[] };
@@ -428,13 +428,13 @@ export class InstanceTable {
 
   /**
    * A key of ours whose pod the view does not show, though it may live: kept up until its pod is decided about, which
-   * `unseenPods` asks for; with `holdMs` not before that, and only when another list has confirmed what is missing.
+   * `unseenPods` asks for once what it awaits has come.
    */
-  adoptUnseen(wish: Wish, instanceId: string, form: KeyForm, observed: Observed, holdMs = 0): void {
+  adoptUnseen(wish: Wish, instanceId: string, form: KeyForm, observed: Observed, awaits: Awaits = 'proof'): void {
     const standing = observed.kind === 'ours' && observed.status !== 'UNHEALTHY';
     const state: Wish['state'] = standing ? { kind: 'live' } : { kind: 'away', reason: 'Terminating' };
     const row = this.#create({ ...wish, state }, instanceId, form, observed);
-    this.#unseen.add(row, holdMs, this.#clock.monotonicMs());
+    this.#unseen.add(row, awaits, this.#clock.monotonicMs());
   }
 
   /** This replica had the pod of such a wish, and decided against it: what it decided. Undefined: it did not. */
@@ -442,12 +442,9 @@ export class InstanceTable {
     return this.#departed.of(wish);
   }
 
-  /**
-   * The pods of such keys: to be decided about as soon as the view is fresh. `isConfirmed`: what was listed is not doubted,
-   * or not any more.
-   */
-  unseenPods(isConfirmed: boolean): readonly ObjectKey[] {
-    return this.#unseen.duePods(this.#clock.monotonicMs(), isConfirmed);
+  /** The pods of such keys that are to be decided about by now. */
+  unseenPods(proven: Proven): readonly ObjectKey[] {
+    return this.#unseen.duePods(this.#clock.monotonicMs(), proven);
   }
 
   /** Keys of pods that the view does not show, and that are not to be decided about yet. */

@@ -1,21 +1,33 @@
 // Rows that were read back from the stream for pods the view does not show: kept up, and from when until when nothing is
 // decided about them. Those of many pods are not decided about at a stroke.
 
-import { RELEASE_SPREAD_MS } from '../domain/brake.ts';
+import { CONFIRM_AFTER_MS, RELEASE_SPREAD_MS } from '../domain/brake.ts';
 import type { Wish } from '../domain/instance.ts';
 import { type ObjectKey, objectKey } from '../domain/pod.ts';
 import type { Row } from './row.ts';
 
+/**
+ * What a row waits for before it is decided about. `proof`: that the view of its namespace is proven right, as of a moment
+ * after the row came. `list`: that another list, a minute later, confirms what is missing.
+ */
+export type Awaits = 'proof' | 'list';
+
 /** Monotonic ms. */
-type Hold = { readonly sinceMs: number; readonly untilMs: number; awaitsList: boolean };
+type Hold = { readonly sinceMs: number; readonly untilMs: number; awaits: Awaits | 'nothing' };
+
+export type Proven = {
+  /** The list that was awaited has come. */
+  readonly isConfirmed: boolean;
+  /** Monotonic: as of when the view of a namespace was proven right. */
+  readonly atMs: (namespace: string) => number;
+};
 
 export class Unseen {
   readonly #holds = new Map<Row, Hold>();
 
-  /** @param holdMs 0: the row may be decided about at once; else not before another list has confirmed what is missing */
-  add(row: Row, holdMs: number, nowMs: number): void {
-    const spreadMs = holdMs === 0 ? 0 : RELEASE_SPREAD_MS * row.fraction;
-    this.#holds.set(row, { sinceMs: nowMs, untilMs: nowMs + holdMs + spreadMs, awaitsList: holdMs > 0 });
+  add(row: Row, awaits: Awaits, nowMs: number): void {
+    const holdMs = awaits === 'list' ? CONFIRM_AFTER_MS + RELEASE_SPREAD_MS * row.fraction : 0;
+    this.#holds.set(row, { sinceMs: nowMs, untilMs: nowMs + holdMs, awaits });
   }
 
   has(row: Row): boolean {
@@ -26,27 +38,29 @@ export class Unseen {
     this.#holds.delete(row);
   }
 
-  /** The pods of rows that may be decided about by now; `isConfirmed`: the list that was awaited has come. */
-  duePods(nowMs: number, isConfirmed: boolean): readonly ObjectKey[] {
+  /** The pods of rows that may be decided about by now. */
+  duePods(nowMs: number, { isConfirmed, atMs }: Proven): readonly ObjectKey[] {
     const due: ObjectKey[] = [];
     for (const [{ wish }, hold] of this.#holds) {
-      if (isConfirmed) hold.awaitsList = false;
-      if (nowMs >= hold.untilMs && !hold.awaitsList) due.push(objectKey(wish.pod.namespace, wish.pod.name));
+      const { namespace, name } = wish.pod;
+      if (hold.awaits === 'list' && isConfirmed) hold.awaits = 'proof';
+      if (hold.awaits === 'proof' && atMs(namespace) >= hold.sinceMs) hold.awaits = 'nothing';
+      if (nowMs >= hold.untilMs && hold.awaits === 'nothing') due.push(objectKey(namespace, name));
     }
     return due;
   }
 
-  /** Rows that may not be decided about yet. */
+  /** Rows that the brake holds. */
   held(nowMs: number): number {
     let held = 0;
-    for (const { untilMs, awaitsList } of this.#holds.values()) if (awaitsList || nowMs < untilMs) held += 1;
+    for (const { untilMs, awaits } of this.#holds.values()) if (awaits === 'list' || nowMs < untilMs) held += 1;
     return held;
   }
 
   /** These may be decided about now. `sinceMs`: when the hold began. */
   letGo(released: (wish: Wish, sinceMs: number) => boolean): void {
     for (const [row, { sinceMs }] of this.#holds) {
-      if (released(row.wish, sinceMs)) this.#holds.set(row, { sinceMs, untilMs: sinceMs, awaitsList: false });
+      if (released(row.wish, sinceMs)) this.#holds.set(row, { sinceMs, untilMs: sinceMs, awaits: 'nothing' });
     }
   }
 }

@@ -1,7 +1,7 @@
 // The start of a term: with the lock held, every key under the prefix is read back, so that the table knows each
 // revision and what nobody wishes for any more. The lock is renewed while this goes on.
 
-import { brakeHolds, CONFIRM_AFTER_MS } from '../domain/brake.ts';
+import { brakeHolds } from '../domain/brake.ts';
 import type { InstanceKey } from '../domain/instance.ts';
 import { parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
@@ -19,6 +19,8 @@ import { RegistryError, type StoredMessage } from './registry.ts';
 
 /** A server expires a value within a second or two of its TTL's end. */
 const OUTLIVED_AFTER_MS = 10_000;
+/** How far a server's clock may be off what was measured of it. */
+const CLOCK_SLACK_MS = 100;
 
 export type ReadBack = {
   readonly keys: number;
@@ -169,6 +171,14 @@ const settleRows = async (
   return lapsed;
 };
 
+/** It was stored after the view of its namespace was last proven right, by the server's clock. */
+const isNewsOf = (
+  namespace: string,
+  { storedAtMs }: StoredMessage,
+  { provenAtMs }: WriterContext,
+  { serverEpochMs }: Term,
+): boolean => storedAtMs + CLOCK_SLACK_MS > serverEpochMs + provenAtMs(namespace);
+
 /** A value whose TTL is long over. */
 export const hasOutlived = (
   { operation, storedAtMs, ttlSeconds }: StoredMessage,
@@ -230,6 +240,8 @@ export const adoptOrphans = async (
     readonly orphan: Orphan;
     readonly observed: Observed;
     readonly departure: Departure | undefined;
+    /** The view is older than what stands: its pod may have come since. */
+    readonly isNews: boolean;
   }[] = [];
   let living = 0;
   await inSlices(strays, pause, ([key, message]) => {
@@ -246,7 +258,7 @@ export const adoptOrphans = async (
     const departure = table.departedAs(orphan.wish);
     const isAbsent = departure === undefined && !(orphan.frozen && context.sees(orphan.wish.pod));
     if (isAbsent && observed.kind === 'ours' && observed.status !== 'UNHEALTHY') living += 1;
-    found.push({ orphan, observed, departure });
+    found.push({ orphan, observed, departure, isNews: isNewsOf(pod.namespace, message, context, term) });
   });
   // Without a view nothing is absent from it.
   const braked = !term.blind && brakeHolds(living, living + table.ours);
@@ -257,16 +269,13 @@ export const adoptOrphans = async (
   const hold = braked || term.blind || !context.fresh();
   let orphans = 0;
   let held = 0;
-  await inSlices(found, pause, ({ orphan: { key, wish, instanceId, form, frozen }, observed, departure }) => {
+  await inSlices(found, pause, ({ orphan: { key, wish, instanceId, form, frozen }, observed, departure, isNews }) => {
     const row = table.get(key);
     if (row !== undefined) return tellNewcomer(context, term, row, strays.get(key));
     // What was left out when the view was fresh may be taken in by now.
     const isDecided = departure !== undefined && (departure.gone || context.fresh());
-    if (hold && !isDecided) {
-      table.adoptUnseen(wish, instanceId, form, observed, braked ? CONFIRM_AFTER_MS : 0);
-      held += 1;
-    } else if (frozen && !isDecided) {
-      table.adoptUnseen(wish, instanceId, form, observed);
+    if ((hold || isNews || frozen) && !isDecided) {
+      table.adoptUnseen(wish, instanceId, form, observed, braked ? 'list' : 'proof');
       held += 1;
     } else {
       const { whenNotReady } = departure ?? wish;

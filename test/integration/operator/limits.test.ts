@@ -1,14 +1,18 @@
 // Limits from outside, each on an installation of its own (namespace, bucket, operator id) of one stage: a budget of writes,
-// a bucket that fills up, a clock that is off.
+// a bucket that fills up or is replaced, a clock that is off, a server that is too old, a namespace that may not be read.
 
-import { writeFile } from 'node:fs/promises';
+import { readFile, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
+import { Kvm } from '@nats-io/kv';
+import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { parseAllDocuments } from 'yaml';
+import { startNats } from '../../../hack/control-plane/nats.ts';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
-import type { OperatorProcess, OperatorProcessOptions } from '../../support/operator-process.ts';
+import { type OperatorProcess, type OperatorProcessOptions, runRollcall } from '../../support/operator-process.ts';
 import { StreamObserver } from '../../support/stream-observer.ts';
-import { breaches, lapses } from '../../support/stream-verdicts.ts';
+import { breaches, lapses, slanders } from '../../support/stream-verdicts.ts';
 import { pause } from './fleet.ts';
 import { expectShown, SHOWN_WITH_LIMITS } from './kubectl-shows.ts';
 import { createPod, createRegistration, deletePod, type Pod } from './objects.ts';
@@ -152,6 +156,132 @@ test('a bucket that somebody fills: how full it is is measured, that it is full 
   await stage.untilCondition(namespace, 'two', 'Ready', 'Registered');
   expect(operator.crashes()).toEqual([]);
 }, 90_000);
+
+test('a bucket that is replaced by one without TTLs is not written to, and why is said; a good one is filled', async () => {
+  const namespace = 'replaced';
+  const ensure = () => runRollcall(['bucket', 'ensure', `--bucket=${namespace}`, `--nats-url=${stage.nats.url}`]);
+  expect((await ensure()).code).toBe(0);
+  const { operator, observer } = await install(namespace, { args: ['--bucket-policy=Verify'] });
+  await createRegistration(stage.api, namespace, 'web', { selector: { matchLabels: { app: 'web' } } });
+  await createPods(namespace, 'web', 3);
+  await untilStanding(observer, 3);
+  const { connection } = observer;
+  const manager = await jetstreamManager(connection);
+  const stream = `KV_${namespace}`;
+  await manager.streams.delete(stream);
+  // As any client makes it.
+  await new Kvm(connection).create(namespace);
+  const { message } = await stage.untilCondition(namespace, 'web', 'Ready', 'RegistryUnsupported');
+  expect(message).toMatch(/TTL/i);
+  // Longer than an interval.
+  await pause(12_000);
+  expect((await manager.streams.info(stream)).state.last_seq).toBe(0);
+  expect((await operator.readyz()).status).toBe(200);
+  await manager.streams.delete(stream);
+  expect((await ensure()).code).toBe(0);
+  const madeMs = performance.now();
+  const isFilled = async () => {
+    const { state } = await manager.streams.info(stream, { subjects_filter: `$KV.${namespace}.>` });
+    return Object.keys(state.subjects ?? {}).length === 3;
+  };
+  await waitFor('all keys to be back', isFilled, { deadlineMs: 10_000, intervalMs: 20 });
+  expect(performance.now() - madeMs).toBeLessThanOrEqual(3_000);
+  await stage.untilCondition(namespace, 'web', 'Ready', 'Registered');
+  expect(operator.crashes()).toEqual([]);
+}, 60_000);
+
+test('a server that is too old after a fail-over is told by its version and gets no bucket; its successor has all', async () => {
+  const namespace = 'failover';
+  await stage.cluster.createNamespace(namespace);
+  const server = await startNats({ dir: stage.dir, name: namespace });
+  const args = [`--namespace=${namespace}`, `--operator-id=${namespace}`, `--bucket=${namespace}`];
+  const operator = await stage.startOperator({ natsUrl: server.url, args, await: 'readyz' });
+  try {
+    await createRegistration(stage.api, namespace, 'web', { selector: { matchLabels: { app: 'web' } } });
+    await createPods(namespace, 'web', 3);
+    await stage.untilCondition(namespace, 'web', 'Ready', 'Registered');
+    await server.process.kill('SIGTERM');
+    const old = await startNats({ dir: stage.dir, name: 'elder', binary: 'old', port: server.port });
+    try {
+      const { message } = await stage.untilCondition(namespace, 'web', 'Ready', 'RegistryUnsupported', 20_000);
+      expect(message).toMatch(/2\.10\.\d+.*2\.12\.1/);
+      const { body } = await request(`${old.monitorUrl}/jsz`);
+      expect(await body.json()).toMatchObject({ streams: 0 });
+    } finally {
+      await old.stop();
+    }
+    await server.process.restart();
+    await stage.untilCondition(namespace, 'web', 'Ready', 'Registered', 20_000);
+    const observer = await StreamObserver.open(server.url, namespace);
+    await untilStanding(observer, 3, 10_000);
+    await observer.close();
+    expect(operator.crashes()).toEqual([]);
+  } finally {
+    await operator.process.kill('SIGTERM');
+    await server.stop();
+  }
+}, 90_000);
+
+describe('a namespace that may not be read any more', () => {
+  const [ours, lost, bucket] = ['ours', 'lost', 'two-namespaces'];
+  const rbac = (namespace: string) => `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
+
+  const grant = async (namespace: string): Promise<void> => {
+    const path = join(import.meta.dirname, '../../../examples/namespaced-role.yaml');
+    const [role, binding] = parseAllDocuments(await readFile(path, 'utf8')).map((document): object => document.toJS());
+    await stage.api.post(`${rbac(namespace)}/roles`, role);
+    const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'viewer' }];
+    await stage.api.post(`${rbac(namespace)}/rolebindings`, { ...binding, subjects });
+  };
+
+  test('costs no other its keys and its news, also of a replica that starts then, and nothing of its own', async () => {
+    for (const namespace of [ours, lost]) {
+      await stage.cluster.createNamespace(namespace);
+      await grant(namespace);
+    }
+    const kubeconfig = await stage.cluster.writeKubeconfig({ user: 'viewer' });
+    const args = [`--namespace=${ours},${lost}`, `--operator-id=${bucket}`, `--bucket=${bucket}`];
+    const operator = await stage.startOperator({ kubeconfig, args, await: 'readyz' });
+    const observer = await StreamObserver.open(stage.nats.url, bucket);
+    observers.push(observer);
+    const quick = { ttlSeconds: 9, refreshIntervalSeconds: 3, apiOutage: { mode: 'Lapse' } };
+    const held = { ttlSeconds: 9, refreshIntervalSeconds: 3 };
+    const selector = (app: string) => ({ selector: { matchLabels: { app } } });
+    await createRegistration(stage.api, ours, 'here', { ...selector('here'), ...quick });
+    await createRegistration(stage.api, lost, 'there', { ...selector('there'), ...held });
+    const pods = [...(await createPods(ours, 'here', 2)), ...(await createPods(lost, 'there', 2))];
+    await untilStanding(observer, 4);
+    const from = observer.mark();
+    const living = new Set(pods.map(({ metadata }) => metadata.uid));
+    const lapsed = () => lapses(observer, (uid) => living.has(uid), from);
+
+    await stage.api.delete(`${rbac(lost)}/rolebindings/rollcall`);
+    // Longer than a view may be old, and than a TTL after that.
+    await pause(30_000);
+    expect(lapsed()).toEqual([]);
+    const [more] = await createPods(ours, 'more', 1);
+    await createRegistration(stage.api, ours, 'more', { ...selector('more'), ...quick });
+    await untilStanding(observer, 5, 5_000);
+    living.add(more?.metadata.uid ?? '');
+    expect((await operator.readyz()).text).toContain('no right to list and watch');
+    await stage.untilCondition(ours, 'more', 'Ready', 'Registered');
+    await stage.untilCondition(ours, 'here', 'Ready', 'Registered');
+
+    await operator.process.kill('SIGTERM');
+    // It gets to work, and says that it is not well.
+    const next = await stage.startOperator({ kubeconfig, args });
+    const [last] = await createPods(ours, 'last', 1);
+    await createRegistration(stage.api, ours, 'last', { ...selector('last'), ...quick });
+    await untilStanding(observer, 6, 20_000);
+    living.add(last?.metadata.uid ?? '');
+    await pause(15_000);
+    expect(lapsed()).toEqual([]);
+    expect(slanders(observer, (uid) => living.has(uid), from)).toEqual([]);
+    expect(standing(observer)).toBe(6);
+    expect((await next.readyz()).text).toMatch(/rights are missing: .* in lost/);
+    expect([...operator.crashes(), ...next.crashes()]).toEqual([]);
+  }, 150_000);
+});
 
 test('what is not shown by kubectl elsewhere was shown here', () => {
   expect(shown).toEqual(SHOWN_WITH_LIMITS);

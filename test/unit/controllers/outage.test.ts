@@ -233,3 +233,34 @@ test('a replica that never saw anything holds from its start on', async () => {
   await clock.advance(2_000);
   expect(outage.mayKeep(row)).toBe(false);
 });
+
+test('a namespace that may not be read any more is held for its time, and costs no other its keys', async () => {
+  const registrations = new View<RegistrationView>();
+  pods = new View<PodView>();
+  const [here, there] = [pods.addSource('trading'), pods.addSource('elsewhere')];
+  const others = [registrations.addSource('trading'), registrations.addSource('elsewhere')];
+  const quiet = () => undefined;
+  outage = new Outage({
+    views: { pods, registrations },
+    table: { rows: () => rows.values() },
+    prober,
+    clock,
+    log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
+    onProbe: quiet,
+  });
+  const [readable, denied] = [aPodWithKey('a'), aPodWithKey('b')];
+  const away = { ...denied, wish: { ...denied.wish, pod: { ...denied.wish.pod, namespace: 'elsewhere' } } };
+  for (const source of [here, there, ...others]) source.prove(clock.monotonicMs());
+  there.denied = true;
+  const seeHere = async (ms: number) => {
+    for (let passed = 0; passed < ms; passed += 5_000) {
+      await clock.advance(5_000);
+      for (const source of [here, ...others]) source.prove(clock.monotonicMs());
+    }
+  };
+  await seeHere(300_000);
+  expect(outage.sight).toBe('fresh');
+  expect([outage.mayKeep(readable), outage.mayKeep(away)]).toEqual([true, true]);
+  await seeHere(100_000);
+  expect([outage.mayKeep(readable), outage.mayKeep(away)]).toEqual([true, false]);
+});

@@ -16,7 +16,7 @@ const aThing = (name: string, rest: Partial<Thing> = {}, namespace = 'one'): Thi
 
 const listed = (...things: readonly Thing[]) => new Map(things.map((thing) => [thing.key, thing]));
 const replace = (source: ViewSource<Thing>, ...things: readonly Thing[]) => {
-  for (const _ of source.replace(listed(...things)));
+  for (const _ of source.replace(listed(...things), 0));
 };
 
 function aView(onHandlerError?: (error: unknown) => void) {
@@ -201,5 +201,34 @@ describe('the brake', () => {
     list(source, 1_000);
     view.letGo(2_000, (key, sinceMs) => key === 'one/thing-3' && sinceMs === 1_000);
     expect(view).toMatchObject({ size: 99, held: 99 });
+  });
+});
+
+describe('sources of single namespaces', () => {
+  const twoNamespaces = () => {
+    const view = new View<Thing>();
+    return { view, one: view.addSource('one'), two: view.addSource('two') };
+  };
+
+  test('the view waits for all that may be read, and is as old as the oldest of them', () => {
+    const { view, one, two } = twoNamespaces();
+    one.synced = true;
+    one.prove(20);
+    expect([view.synced, view.lastProofAtMs]).toEqual([false, Number.NEGATIVE_INFINITY]);
+    two.synced = true;
+    two.prove(10);
+    expect([view.synced, view.lastProofAtMs]).toEqual([true, 10]);
+    expect([view.provenAtMs('one'), view.provenAtMs('two')]).toEqual([20, 10]);
+  });
+
+  test('one that may not be read keeps nobody from the others, and proves nothing of its own', () => {
+    const { view, one, two } = twoNamespaces();
+    one.synced = true;
+    one.prove(20);
+    two.denied = true;
+    expect([view.synced, view.lastProofAtMs]).toEqual([true, 20]);
+    expect(view.provenAtMs('two')).toBe(Number.NEGATIVE_INFINITY);
+    one.denied = true;
+    expect([view.synced, view.lastProofAtMs]).toEqual([false, Number.NEGATIVE_INFINITY]);
   });
 });

@@ -31,7 +31,7 @@ const withPods = async (count: number) => {
     clock,
     random: () => 0.5,
     log: { debug: quiet, info: quiet, warn: quiet, error: (_, message) => void errors.push(message) },
-    resource: { path: collectionPath(resources.Pod) },
+    resource: { path: collectionPath(resources.Pod), mayBeAbsent: true },
     trim,
     view,
     relistIntervalMs: 600_000,
@@ -51,7 +51,16 @@ const withPods = async (count: number) => {
     connection.faults.pass();
     connection.faults.emptyLists = true;
   };
-  return { clock, api, view, connection, errors, emptied, end };
+  /** The server says that there is no such resource. Returns what ends that. */
+  const denied = () => {
+    const request = connection.request.bind(connection);
+    const stream = connection.stream.bind(connection);
+    connection.request = async () => ({ status: 404, headers: {}, body: 'page not found', bodyBytes: 14 });
+    connection.stream = async () => ({ status: 404, headers: {}, body: (async function* () {})() });
+    connection.faults.breakWatches();
+    return () => Object.assign(connection, { request, stream });
+  };
+  return { clock, api, view, connection, errors, emptied, denied, end };
 };
 
 test('an empty list is held, and forgotten when the next one is whole', async () => {
@@ -98,6 +107,33 @@ test('what is doubted is confirmed when all that the list brings is there', asyn
   expect(view.size).toBe(100);
   expect(view.doubted).toBe(false);
   expect(seen).toEqual([]);
+  await end();
+});
+
+test('"no such resource" is held as an empty list is, and forgotten when the resource is back', async () => {
+  const { clock, view, errors, denied, end } = await withPods(100);
+  const back = denied();
+  await clock.until(() => view.held === 100, 15_000);
+  await clock.advance(50_000);
+  expect(view).toMatchObject({ size: 100, held: 100 });
+  expect(errors).toHaveLength(1);
+  back();
+  await clock.advance(10_000);
+  view.letGo(clock.monotonicMs());
+  expect(view).toMatchObject({ size: 100, held: 0 });
+  await end();
+});
+
+test('"no such resource" is believed when it is said for another minute', async () => {
+  const { clock, view, denied, end } = await withPods(100);
+  denied();
+  await clock.until(() => view.held === 100, 15_000);
+  await clock.advance(55_000);
+  view.letGo(clock.monotonicMs());
+  expect(view.size).toBe(100);
+  await clock.advance(30_000);
+  view.letGo(clock.monotonicMs());
+  expect(view).toMatchObject({ size: 0, held: 0 });
   await end();
 });
 

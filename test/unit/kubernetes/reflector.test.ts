@@ -502,6 +502,20 @@ describe('refusals', () => {
     expect(setup.view.problems).toEqual([]);
   });
 
+  test('a right that is taken away is noticed by the next question for freshness, though the watch goes on', async () => {
+    const setup = start();
+    setup.api.put('Pod', pod('a'));
+    await setup.clock.advance(1_000);
+    setup.connection.faults.deny('list pods');
+    await setup.clock.advance(10_000);
+    expect(setup.view.problems).toEqual([expect.stringContaining('no right to list and watch /api/v1/pods')]);
+    expect(setup.logged.filter((line) => line.startsWith('error'))).toHaveLength(1);
+    setup.connection.faults.grant();
+    await setup.clock.advance(10_000);
+    expect(setup.view.problems).toEqual([]);
+    expect(setup.view.size).toBe(1);
+  });
+
   test('a resource that does not exist counts as empty after several answers, and as a problem', async () => {
     const setup = start({ mayBeAbsent: true, before: ({ api }) => api.dropResource('Pod') });
     await setup.clock.advance(1_000);

@@ -29,6 +29,9 @@ const keysStored = () =>
   bench.stream.history().filter((entry) => entry.kind === 'stored' && entry.message.body.length > 0).length;
 const lockIsFree = () => bench.stream.last(LOCK)?.operation !== 'PUT';
 
+/** The view is right as of now; whether the list that was awaited has come. */
+const proven = (isConfirmed: boolean) => ({ isConfirmed, atMs: () => Number.POSITIVE_INFINITY });
+
 describe('a planned end releases the lock', () => {
   test('while a batch is under way', async () => {
     const replica = bench.replica('a');
@@ -380,14 +383,14 @@ test('a pod that goes while the registry is read back is said UNHEALTHY all the 
 
 describe('keys of pods that the new leader does not see', () => {
   let doubts: number;
-  const handOver = async (pods: number, seen: number) => {
+  const handOver = async (pods: number, seen: number, over: Parameters<WriterBench['replica']>[1] = {}) => {
     doubts = 0;
     const first = bench.replica('a');
     await leads(first);
     for (let i = 0; i < pods; i += 1) wish(first, `pod-${i}`);
     await bench.clock.advance(1_000);
     await stopped(first);
-    const second = bench.replica('b', { doubt: () => void (doubts += 1) });
+    const second = bench.replica('b', { doubt: () => void (doubts += 1), ...over });
     for (let i = 0; i < seen; i += 1) wish(second, `pod-${i}`);
     await leads(second);
     await bench.clock.advance(1_000);
@@ -401,28 +404,43 @@ describe('keys of pods that the new leader does not see', () => {
     expect(table.held).toBe(0);
   });
 
+  test('wait until the view is proven right when it is older than the keys: their pods may be new', async () => {
+    const provenAtMs = bench.clock.monotonicMs();
+    const { table } = await handOver(100, 80, { provenAtMs: () => provenAtMs });
+    await bench.clock.advance(5_000);
+    expect(unhealthy()).toBe(0);
+    // It is no brake.
+    expect(table.held).toBe(0);
+    expect(table.unseenPods({ isConfirmed: true, atMs: () => provenAtMs })).toEqual([]);
+    const due = table.unseenPods(proven(true));
+    expect(due).toHaveLength(20);
+    for (const pod of due) table.setWishes(pod, undefined, []);
+    await bench.clock.advance(1_000);
+    expect(unhealthy()).toBe(20);
+  });
+
   test('are held for a minute when they are many, and then decided about', async () => {
     const replica = await handOver(100, 79);
     const { table } = replica;
     expect(table.held).toBe(21);
-    expect(table.unseenPods(false)).toEqual([]);
+    expect(table.unseenPods(proven(false))).toEqual([]);
     await bench.clock.advance(58_000);
     expect(unhealthy()).toBe(0);
     expect(Object.keys(bench.values())).toHaveLength(100);
     await bench.clock.advance(12_000);
     // Another list is to say so first, however long it takes.
-    expect(table.unseenPods(false)).toEqual([]);
+    expect(table.unseenPods(proven(false))).toEqual([]);
     expect(table.held).toBe(21);
-    const some = table.unseenPods(true).length;
+    const some = table.unseenPods(proven(true)).length;
     expect(some).toBeGreaterThan(3);
     expect(some).toBeLessThan(18);
     await bench.clock.advance(10_000);
-    expect(table.unseenPods(true)).toHaveLength(21);
+    expect(table.unseenPods(proven(true))).toHaveLength(21);
     expect(doubts).toBe(1);
-    for (const pod of table.unseenPods(true)) table.setWishes(pod, undefined, []);
+    for (const pod of table.unseenPods(proven(true))) table.setWishes(pod, undefined, []);
     await bench.clock.advance(1_000);
     expect(unhealthy()).toBe(21);
-    expect(table.unseenPods(true)).toEqual([]);
+    expect(table.unseenPods(proven(true))).toEqual([]);
   });
 
   test('are decided about at once when a person says so', async () => {
@@ -435,7 +453,7 @@ describe('keys of pods that the new leader does not see', () => {
     expect(table.held).toBe(21);
     table.letGo(({ pod }, sinceMs) => pod.name === 'pod-99' && sinceMs < atMs);
     expect(table.held).toBe(20);
-    expect(table.unseenPods(true)).toEqual(['trading/pod-99']);
+    expect(table.unseenPods(proven(true))).toEqual(['trading/pod-99']);
     expect(first).not.toBe('pod-99');
   });
 
@@ -507,7 +525,7 @@ describe('keys of pods that the new leader does not see', () => {
       expect(unhealthy()).toBe(0);
       expect(Object.keys(bench.values())).toHaveLength(100);
       expect(table.held).toBe(0);
-      expect(table.unseenPods(false)).toHaveLength(100);
+      expect(table.unseenPods(proven(false))).toHaveLength(100);
       expect(table.registrationsOf(objectKey('trading', 'pod-0'))).toEqual([registration]);
       // One is there, and its resource still invalid; one is gone.
       const stays = { kind: 'live' } as const;
@@ -520,7 +538,7 @@ describe('keys of pods that the new leader does not see', () => {
     test('are held like any others when many of their pods are not to be seen', async () => {
       const table = await handOverTo(() => false);
       expect(table.held).toBe(100);
-      expect(table.unseenPods(false)).toEqual([]);
+      expect(table.unseenPods(proven(false))).toEqual([]);
     });
   });
 
