@@ -77,7 +77,10 @@ export class InstanceTable {
     this.#clock = clock;
     this.#listener = listener;
     this.#lanes = new Lanes(clock.monotonicMs(), () => listener.onUrgent());
-    this.#groups = new StickyGroups(clock, this.#refusals, () => listener.onUrgent());
+    // Who does not lead elects nobody.
+    this.#groups = new StickyGroups(clock, this.#refusals, () => {
+      if (this.#leading) listener.onUrgent();
+    });
     this.#stretch = new Stretch(maxWritesPerSecond);
   }
 

@@ -3,7 +3,7 @@
 
 import { brakeHolds } from '../domain/brake.ts';
 import type { InstanceKey } from '../domain/instance.ts';
-import { parseInstanceKey } from '../domain/names.ts';
+import { generatedInstanceId, parseInstanceKey } from '../domain/names.ts';
 import { objectKey } from '../domain/pod.ts';
 import { parseOwner } from '../domain/service-instance.ts';
 import { inSlices, type Pause, SLICE } from '../slices.ts';
@@ -221,7 +221,10 @@ const keepIds = async (
       const known = judged.get(key);
       return known?.uid === owner.uid && known.observed.kind === 'ours';
     });
-    if (row.instanceId !== parts.instanceId && !standsAlready) context.table.assign(row, parts.instanceId);
+    if (row.instanceId === parts.instanceId || standsAlready) return;
+    // What stands under the pod's name is of an earlier `instanceId: PodName`.
+    const given = ([8, 16] as const).map((digits) => generatedInstanceId(parts.serviceName, owner.uid, digits));
+    if (given.includes(parts.instanceId)) context.table.assign(row, parts.instanceId);
   });
 };
 

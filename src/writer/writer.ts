@@ -390,7 +390,9 @@ export class Writer {
     if (clock.monotonicMs() - term.renewedAtMs > FENCE_MS) return;
     const subject = lockSubject(bucket, operatorId);
     const plan = planContext(this.#context, term);
-    let keys = table.takeUrgent(Math.min(KEYS_PER_BATCH, budget.keys)).map((write) => planKey(write, plan));
+    // In the middle of a take-over the table does not know yet what stands: a second ACTIVE of a group might be chosen.
+    const urgent = this.leading ? table.takeUrgent(Math.min(KEYS_PER_BATCH, budget.keys)) : [];
+    let keys = urgent.map((write) => planKey(write, plan));
     let lock = release(subject, term.lockRevision, replicaId, term.number);
     let outcome = await registry.commit([lock, ...keys.map((key) => key.message)], UNSTOPPABLE);
     if (outcome.kind === 'conflict' || (outcome.kind === 'rejected' && keys.length > 0)) {

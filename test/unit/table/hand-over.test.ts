@@ -71,6 +71,14 @@ const stored = (name: string, group: string, term: number): Observed =>
     active: { group: groupKey('trading-service', group), uid: uidOf(name), term },
   });
 
+test('who does not lead is not woken by what happens to a group', () => {
+  wish('a');
+  wish('b');
+  wish('a', 'green');
+  gone('b');
+  expect(rung).toBe(0);
+});
+
 describe('on the leader', () => {
   beforeEach(() => lead());
 

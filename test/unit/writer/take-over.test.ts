@@ -148,6 +148,48 @@ describe('in slices, with the lock renewed between them', () => {
   });
 });
 
+test('stopped before all is read back, a replica gives the lock back and writes no key', async () => {
+  const first = bench.replica('a');
+  await leads(first);
+  for (let i = 0; i < 2_000; i += 1) wish(first, `pod-${i}`);
+  await bench.clock.until(() => Object.keys(bench.values()).length === 2_000, 10_000);
+  first.stop.abort();
+  await bench.clock.advance(100);
+  const second = bench.replica('b');
+  for (let i = 0; i < 10; i += 1) wish(second, `new-${i}`);
+  const lead = second.table.lead.bind(second.table);
+  second.table.lead = async (...args) => {
+    await lead(...args);
+    second.stop.abort();
+  };
+  const isReleased = () => {
+    const lock = bench.stream.last(LOCK);
+    return lock?.operation === 'PURGE' && lock.headers['Rollcall-Holder'] === 'b';
+  };
+  await bench.clock.until(isReleased, 10_000);
+  expect(Object.keys(bench.values()).filter((key) => key.includes('new-'))).toEqual([]);
+  expect(Object.keys(bench.values())).toHaveLength(2_000);
+});
+
+test("a key under the pod's name is not taken for one that was generated", async () => {
+  const first = bench.replica('a');
+  await leads(first);
+  wish(first, 'pod-1', { instanceIdMode: 'PodName' });
+  await bench.clock.advance(1_000);
+  first.stop.abort();
+  await bench.clock.advance(100);
+  const [before] = Object.keys(bench.values());
+  const second = bench.replica('b');
+  wish(second, 'pod-1');
+  await leads(second);
+  await bench.clock.advance(1_000);
+  const active = Object.entries(bench.values()).filter(([, { status }]) => status === 'ACTIVE');
+  expect(active).toHaveLength(1);
+  expect(active.map(([key]) => key)).not.toContain(before);
+  await bench.clock.advance(60_000);
+  expect(Object.values(bench.values()).map(({ status }) => status)).toEqual(['ACTIVE']);
+});
+
 test('the lock is renewed while the registry lets the first page wait', async () => {
   const first = bench.replica('a');
   await leads(first);
