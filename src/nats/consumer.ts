@@ -36,8 +36,11 @@ export type ConsumerEvents = {
 const HEARTBEAT_MS = 100;
 /** So long a silence, with heartbeats due all the time: the server or the consumer is gone. */
 const SILENCE_MAX_MS = 2_000;
-/** Finding the last message of 150,000 subjects takes the server a while. */
-const CREATE_TIMEOUT_MS = 10_000;
+/**
+ * Finding the last message of 150,000 subjects takes a server a while. But one that was chosen to do it may have been lost a
+ * moment ago: under another name the choice is made anew.
+ */
+const CREATE_TIMEOUTS_MS = [3_000, 10_000];
 /** While a cluster has no leader of its metadata nobody hears a request: it is sent again, for the same consumer. */
 const CREATE_AGAIN_MS = 500;
 /** The server removes by itself what we could not delete. */
@@ -53,6 +56,23 @@ export async function consume(
   signal: AbortSignal,
   events: ConsumerEvents,
 ): Promise<void> {
+  let unanswered = new RegistryError('transient', 'no consumer could be created');
+  for (const timeoutMs of CREATE_TIMEOUTS_MS) {
+    const outcome = await attend(context, wanted, signal, events, timeoutMs);
+    if (outcome === 'ended') return;
+    unanswered = outcome;
+  }
+  throw unanswered;
+}
+
+/** One consumer, to its end; or why there is none, when nobody answered to its creation in time. */
+async function attend(
+  context: ConsumerContext,
+  wanted: Wanted,
+  signal: AbortSignal,
+  events: ConsumerEvents,
+  createTimeoutMs: number,
+): Promise<RegistryError | 'ended'> {
   const { connection, stream, clock } = context;
   const link = connection.link();
   if (link === undefined) throw new RegistryError('transient', 'not connected to NATS');
@@ -99,8 +119,13 @@ export async function consume(
     const place = filters.length === 1 ? `${name}.${filters[0]}` : name;
     const endpoint = `CONSUMER.CREATE.${stream}.${place}`;
     const body = { stream_name: stream, action: 'create', config };
-    const create = (until: AbortSignal) => callApi(connection, endpoint, body, until, CREATE_TIMEOUT_MS);
-    const answer = await askAgain(create, { clock, everyMs: CREATE_AGAIN_MS, signal: ended });
+    const create = (until: AbortSignal) => callApi(connection, endpoint, body, until, createTimeoutMs);
+    const asking = askAgain(create, { clock, everyMs: CREATE_AGAIN_MS, signal: ended });
+    const answer = await asking.catch((error: unknown) => {
+      if (error instanceof RegistryError && error.kind === 'transient' && !ended.aborted) return error;
+      throw error;
+    });
+    if (answer instanceof RegistryError) return answer;
     if (answer.error !== undefined) refuse(answer.error, 'creating a consumer');
     while (!ended.aborted) {
       heard = false;
@@ -108,6 +133,7 @@ export async function consume(
       if (!heard) over.abort();
     }
     if (failure !== undefined) throw failure;
+    return 'ended';
   } finally {
     over.abort();
     subscription.unsubscribe();

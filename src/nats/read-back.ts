@@ -7,6 +7,8 @@ import { type ConsumerContext, consume } from './consumer.ts';
 const PAGE_MESSAGES_MAX = 1_000;
 /** Pages that wait for the reader before the server is asked to pause. */
 const PAGES_AHEAD_MAX = 4;
+/** A server with nothing more to tell that has not seen the stream's end for so long is behind, and may stay so. */
+const BEHIND_MAX_MS = 3_000;
 
 export type ReadBack = {
   readonly filters: readonly string[];
@@ -28,8 +30,10 @@ export async function* readBack(
   { filters, lastRevision, leaves, bitsPerSecond, onArrival }: ReadBack,
   signal: AbortSignal,
 ): AsyncGenerator<readonly StoredMessage[]> {
+  const { clock } = context;
   const stop = new AbortController();
   const pages = new Pages();
+  let behindSinceMs: number | undefined;
   const end = (error?: unknown) => {
     pages.end(error);
     stop.abort();
@@ -42,7 +46,10 @@ export async function* readBack(
       if (message.revision >= lastRevision && (pending === 0 || leaves !== 'nothing')) end();
     },
     onIdle: (seenRevision) => {
-      if (seenRevision >= lastRevision) end();
+      if (seenRevision >= lastRevision) return end();
+      behindSinceMs ??= clock.monotonicMs();
+      if (clock.monotonicMs() - behindSinceMs >= BEHIND_MAX_MS)
+        end(new RegistryError('transient', 'the server that is asked for the keys lags behind the stream'));
     },
     onFlowControl: (proceed) => pages.whenThereIsRoom(proceed),
   }).then(() => end(new RegistryError('transient', 'the read-back was interrupted')), end);
@@ -51,7 +58,7 @@ export async function* readBack(
       const page = await pages.next();
       if (page === undefined) return;
       yield page;
-      await context.clock.yield();
+      await clock.yield();
     }
   } finally {
     stop.abort();
