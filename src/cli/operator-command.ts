@@ -157,6 +157,10 @@ const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof 
     probesJudged: () => operator.probesJudged,
     holder: () => operator.writer.holder,
     clockOffsetSeconds: () => operator.writer.clockSkew.offsetMs / 1_000,
+    registry: () => {
+      const health = operator.writer.health();
+      return health.kind === 'writable' ? 'Writable' : health.reason;
+    },
     bucketRoom: () => operator.writer.bucketRoom,
     stretch: () => operator.table.stretch,
     queues: () => operator.queues(),

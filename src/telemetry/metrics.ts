@@ -33,6 +33,8 @@ export type Readings = {
   readonly stretch: () => number;
   /** The NATS server's clock minus ours. */
   readonly clockOffsetSeconds: () => number;
+  /** `Writable`, or the reason of the status that says why it is not. */
+  readonly registry: () => string;
   /** Of the bucket; undefined: it has no limit, or was not seen. */
   readonly bucketRoom: () => { readonly bytes: number; readonly maxBytes: number } | undefined;
   readonly queues: () => Readonly<Record<string, QueueReading>>;
@@ -170,6 +172,15 @@ export class Metrics {
       'Clock of the NATS server minus that of this replica, as last measured',
       [],
       (gauge) => gauge.set(readings.clockOffsetSeconds()),
+    );
+    this.#gauge(
+      'rollcall_registry_status',
+      'What this replica last found of the registry: 1 for Writable, or for the reason why it is not (RegistryUnavailable, RegistryUnsupported, RegistryDenied, RegistryFull)',
+      ['reason'],
+      (gauge) => {
+        gauge.reset();
+        gauge.set({ reason: readings.registry() }, 1);
+      },
     );
     this.#gauge('rollcall_bucket_bytes', 'Bytes in a bucket that has a limit', [], (gauge) =>
       setOrRemove(gauge, readings.bucketRoom()?.bytes),

@@ -16,6 +16,7 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
     holder: () => 'a',
     stretch: () => 1.21,
     clockOffsetSeconds: () => -2.5,
+    registry: () => 'RegistryFull',
     bucketRoom: () => room,
     queues: () => ({ pod: { depth: 2, workingSeconds: [1, 3] }, owned: { depth: 0, workingSeconds: [] } }),
   });
@@ -39,6 +40,7 @@ test('a queue is told under the names of client-go, an idle event loop as no lag
       'rollcall_watch_drift_total{resource="pods"} 2',
       'rollcall_refresh_stretch 1.21',
       'rollcall_clock_offset_seconds -2.5',
+      'rollcall_registry_status{reason="RegistryFull"} 1',
       'rollcall_bucket_bytes 80',
       'rollcall_bucket_max_bytes 100',
       'rollcall_readiness_gates_waiting 2',
@@ -68,6 +70,7 @@ test('what an audit found is told by the replica that leads, and by no other', a
     holder: () => undefined,
     stretch: () => 1,
     clockOffsetSeconds: none,
+    registry: () => 'Writable',
     bucketRoom: () => undefined,
     queues: () => ({}),
   });
