@@ -95,3 +95,28 @@ test.each([
   expect(told().active).toBe(stays ? 0 : PODS);
   expect(operator.held).toBe(0);
 });
+
+test.each([
+  ['is whole again: nothing happens', false],
+  ['lacks it as well: then it goes', true],
+])('lists that are suddenly empty take nothing away, and another a minute later %s', async (_, stays) => {
+  await aWorld(4);
+  const emptiedAtMs = world.clock.monotonicMs();
+  await emptied();
+  const heldAtMs = await world.clock.until(() => eventsOf('MassLapseHeld').length > 0, 5_000);
+  expect(heldAtMs).toBeLessThan(5_000);
+  await world.clock.advance(emptiedAtMs + 58_000 - world.clock.monotonicMs());
+  expect(told()).toEqual({ active: PODS, unhealthy: 0 });
+  if (!stays) for (const { api } of world.replicas) api.faults.emptyLists = false;
+  await world.clock.advance(50_000);
+  expect(told().active).toBe(stays ? 0 : PODS);
+  expect(held()).toBe(0);
+});
+
+test('pods that are really deleted, however many, are told at once', async () => {
+  await aWorld(5);
+  for (const pod of world.livingPods) world.deletePod(pod);
+  await world.clock.advance(2_000);
+  expect(told()).toEqual({ active: 0, unhealthy: PODS });
+  expect(held()).toBe(0);
+});

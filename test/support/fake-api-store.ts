@@ -213,13 +213,18 @@ const idOf = (group: string, plural: string): string => `${group}/${plural}`;
 
 const rfc3339 = (wallMs: number): string => new Date(wallMs).toISOString().replace(/\.[0-9]+Z$/, 'Z');
 
-/** Of data as JSON has it. */
+/** Of data as JSON has it. What is frozen came from here, and is frozen all the way down. */
 function frozenCopy<T>(value: T): T;
 function frozenCopy(value: unknown): unknown {
-  if (typeof value !== 'object' || value === null) return value;
+  if (typeof value !== 'object' || value === null || Object.isFrozen(value)) return value;
   if (Array.isArray(value)) return Object.freeze(value.map((entry: unknown) => frozenCopy(entry)));
-  // Not by assignment: a field may be called `__proto__`.
-  return Object.freeze(Object.fromEntries(Object.entries(value).map(([name, entry]) => [name, frozenCopy(entry)])));
+  const copy: Record<string, unknown> = {};
+  for (const [name, entry] of Object.entries(value)) {
+    // By assignment it would be something else.
+    if (name === '__proto__') Object.defineProperty(copy, name, { value: frozenCopy(entry), enumerable: true });
+    else copy[name] = frozenCopy(entry);
+  }
+  return Object.freeze(copy);
 }
 
 /** Of data as JSON has it: a field that is undefined is none that is missing. */

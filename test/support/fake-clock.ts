@@ -42,8 +42,9 @@ export class FakeClock implements Clock {
   sleep(ms: number, ...signals: readonly AbortSignal[]): Promise<void> {
     return new Promise((resolve) => {
       if (signals.some(({ aborted }) => aborted)) return resolve();
+      const sleepers = signals.map(sleepersOf);
       const end = () => {
-        for (const signal of signals) sleepersOf(signal).delete(onAbort);
+        for (const some of sleepers) some.delete(onAbort);
         resolve();
       };
       const onAbort = () => {
@@ -51,7 +52,7 @@ export class FakeClock implements Clock {
         end();
       };
       const timer = this.#line.after(ms, () => this.#run(end));
-      for (const signal of signals) sleepersOf(signal).add(onAbort);
+      for (const some of sleepers) some.add(onAbort);
     });
   }
 

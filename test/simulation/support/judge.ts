@@ -45,6 +45,8 @@ export class Judge {
   #revision = 0;
   /** Subjects of ours that somebody wrote, and whether any of them more than once. */
   readonly #taken = new Set<string>();
+  /** Every value of ours that was ever stored, by subject. */
+  readonly #said = new Map<string, Set<string>>();
   #takenTwice = false;
   /** When somebody else's value last went. */
   #freedAtMs = Number.NEGATIVE_INFINITY;
@@ -84,6 +86,7 @@ export class Judge {
     this.check();
     this.#term = -1;
     this.#revision = 0;
+    this.#said.clear();
     this.#sticky.forgot();
     this.#disruptedAtMs = this.#world.clock.monotonicMs();
   }
@@ -116,7 +119,9 @@ export class Judge {
   get mayStillConverge(): boolean {
     const nowMs = this.#world.clock.monotonicMs();
     const lapsing = this.#world.isLapsing || this.#world.lapsingUntilMs > nowMs - 65_000;
-    return this.#foreign.size > 0 || this.#taken.size > 0 || lapsing || this.disturbedUntilMs > nowMs - 15_000;
+    const intervalMs = (this.#world.spec?.refreshIntervalSeconds ?? 0) * 1_000;
+    const troubledAtMs = Math.max(this.disturbedUntilMs, this.#freedAtMs + intervalMs);
+    return this.#foreign.size > 0 || this.#takenTwice || lapsing || troubledAtMs > nowMs - 15_000;
   }
 
   /** I9, I4, I8: what the registry and the statuses must say once nothing happens any more. */
@@ -186,6 +191,10 @@ export class Judge {
     const value = JSON.parse(body) as Value;
     const [unread] = refusalsOf(value);
     if (unread !== undefined) throw new Error(`${message.subject}: ${unread}: ${body}`);
+    // I10
+    const said = this.#said.get(message.subject) ?? new Set();
+    if (said.has(body)) throw new Error(`I10: ${message.subject} says again what it said before: ${body}`);
+    this.#said.set(message.subject, said.add(body));
     // I14
     const heartbeatMs = Date.parse(value.lastHeartbeat);
     const before = this.#heartbeats.get(message.subject);
