@@ -47,8 +47,8 @@ export type CampaignOptions = {
 /** So that churn is under way when the fault comes. */
 const WARM_UP_MS = 3_000;
 const SAY_EVERY_MS = 20_000;
-/** I12, when nothing happens any more. Events of what did may still be on their way, so what is written does not count. */
-const READS_PER_SECOND_MAX = 20;
+/** I12, when nothing happens any more. */
+const REQUESTS_PER_SECOND_MAX = 20;
 const AT_REST_FOR_MS = 3_000;
 
 export const playCampaign = async (options: CampaignOptions): Promise<readonly Outcome[]> => {
@@ -96,7 +96,7 @@ const playCase = async (one: FaultCase, run: number, stage: Stage, options: Camp
     const { figures, problems } = await playFaults(one, play);
     doing = 'settles and is judged';
     const restless = await stage.observer.settle(play.lastFaultMs);
-    const reads = await readsAtRest(stage);
+    const requests = await requestsAtRest(stage);
     const toMs = nowMs();
     const judgement = together([
       ...play.judged,
@@ -107,7 +107,7 @@ const playCase = async (one: FaultCase, run: number, stage: Stage, options: Camp
         visibleP99Ms: one.visibleP99Ms,
       }),
     ]);
-    const allFigures = [...figures, ...standingFigures(one, judgement, stage), reads];
+    const allFigures = [...figures, ...standingFigures(one, judgement, stage), requests];
     const violations = [...judgement.violations, ...restless];
     const allProblems = [...problems, ...stage.health.problems()];
     const passed = violations.length + allProblems.length === 0 && allFigures.every(holds);
@@ -170,12 +170,12 @@ const standingFigures = (one: FaultCase, judgement: Judgement, { health }: Stage
   { name: 'the machine itself late, p99', value: health.machineLatenessP99Ms, unit: 'ms' },
 ];
 
-const readsAtRest = async ({ health }: Stage): Promise<Figure> => ({
-  name: 'API reads a second at rest',
+const requestsAtRest = async ({ health }: Stage): Promise<Figure> => ({
+  name: 'API requests a second at rest',
   // An operator that is gone tells nothing; that it is gone is told elsewhere.
-  value: await health.readsPerSecond(AT_REST_FOR_MS).catch(() => Number.NaN),
+  value: await health.requestsPerSecond(AT_REST_FOR_MS).catch(() => Number.NaN),
   unit: '',
-  atMost: READS_PER_SECOND_MAX,
+  atMost: REQUESTS_PER_SECOND_MAX,
 });
 
 const limited = (

@@ -11,12 +11,16 @@ type Resource = {
   };
 };
 
-/** How many resources say Ready=False with one of these reasons. */
-export const saying = async (play: Play, reasons: readonly string[]): Promise<number> => {
+/** How many resources say Ready=False, or another condition with that status, with one of these reasons. */
+export const saying = async (
+  play: Play,
+  reasons: readonly string[],
+  said: { readonly type: string; readonly status: string } = { type: 'Ready', status: 'False' },
+): Promise<number> => {
   const resources = await play.stage.cluster.api().list<Resource>('/apis/rollcall.dev/v1alpha1/serviceregistrations');
   return resources.filter(({ status }) =>
     status?.conditions?.some(
-      ({ type, status: is, reason }) => type === 'Ready' && is === 'False' && reasons.includes(reason),
+      ({ type, status: is, reason }) => type === said.type && is === said.status && reasons.includes(reason),
     ),
   ).length;
 };

@@ -50,18 +50,16 @@ export class OperatorHealth {
     return percentile(this.#latenessMs, 0.99);
   }
 
-  /** What all operators together ask of the API server without changing anything, measured for so long. */
-  async readsPerSecond(forMs: number): Promise<number> {
+  /** What all operators together ask of the API server, measured for so long. */
+  async requestsPerSecond(forMs: number): Promise<number> {
     const fromMs = nowMs();
-    const before = await this.#reads();
+    const before = await this.#requests();
     await pause(forMs);
-    return (((await this.#reads()) - before) / (nowMs() - fromMs)) * 1_000;
+    return (((await this.#requests()) - before) / (nowMs() - fromMs)) * 1_000;
   }
 
-  async #reads(): Promise<number> {
-    const counts = await Promise.all(
-      this.#operators.map((operator) => operator.metric('rest_client_requests_total', 'method="GET"')),
-    );
+  async #requests(): Promise<number> {
+    const counts = await Promise.all(this.#operators.map((operator) => operator.metric('rest_client_requests_total')));
     return counts.reduce((sum, count) => sum + count, 0);
   }
 

@@ -1,12 +1,14 @@
 // An API server that stands still, forgets, or lies.
 
 import { waitFor } from '../../../hack/control-plane/wait.ts';
+import { saying } from '../conditions.ts';
 import { type FaultCase, type Figure, longest } from '../fault-case.ts';
 import type { Play } from '../play.ts';
 import { PODS } from '../stage.ts';
 import { blindSinceMs } from '../view-log.ts';
 
 const BLIND_MS = 16_000;
+const BRAKE_SHARE = 0.2;
 
 /** Takes the API server away, waits, and brings it back; returns how long each replica took to know that it is blind. */
 const outage = async (play: Play, what: string, ms: number, away: () => unknown, back: () => unknown) => {
@@ -69,19 +71,22 @@ const forgetful: FaultCase = {
 
 const empty: FaultCase = {
   id: 'F15',
-  fault: 'the API answers with an empty list for 45 s; then 200 pods really go',
-  shortened: '45 s, in which the brake holds; that a second list confirms after 60 s is in the simulation',
+  fault: 'the API answers with an empty list for 45 s; then 400 pods really go',
+  shortened:
+    '45 s, in which the brake holds; that a second list confirms after 60 s is in the simulation (`brakes.test.ts`)',
   stage: { nats: 'one server' },
   seconds: 100,
   lapsesAtMost: 0,
   run: async (play) => {
     const { gate, observer, replicas } = play.stage;
     const held: number[] = [];
+    let said = 0;
     await play.fault('the API shows no pods', 'blind', async () => {
       gate.showNoPods(true);
       try {
         await play.pause(45_000);
         for (const { operator } of replicas) held.push(await operator.metric('rollcall_held'));
+        said = await saying(play, ['Holding'], { type: 'Degraded', status: 'True' });
       } finally {
         gate.showNoPods(false);
       }
@@ -96,13 +101,15 @@ const empty: FaultCase = {
     );
     // The excuse ends 15 s after the fault.
     await play.pause(play.lastFaultMs + 15_500 - play.now());
-    const uids = await observer.doom(200);
+    // More than the brake lets go by absence.
+    const uids = await observer.doom(2 * PODS * BRAKE_SHARE);
     const sinceMs = play.now();
     const endedMs = await observer.ended(uids, 30_000);
     await observer.replenish(PODS);
     return [
       { name: 'pods held by the brake', value: Math.min(...held), unit: '', atLeast: PODS / 2 },
-      longest('200 that really went, told', [endedMs - sinceMs], 2_000),
+      { name: 'resources that said Holding', value: said, unit: '', atLeast: 1 },
+      longest('400 that really went, told', [endedMs - sinceMs], 2_000),
     ];
   },
 };

@@ -152,6 +152,7 @@ const quorumLost: FaultCase = {
   seconds: 160,
   run: async (play) => {
     const back: number[] = [];
+    const lapsed: number[] = [];
     for (const seconds of [10, 25, 60]) {
       const [one, two] = play.stage.nats;
       if (one === undefined || two === undefined) throw new Error('there are not three servers');
@@ -167,8 +168,13 @@ const quorumLost: FaultCase = {
       if (seconds === 60) back.push(lastMs - writableMs);
       await restarted(play, []);
       await play.pause(5_000);
+      lapsed.push((await play.judgeSoFar()).lapses);
     }
-    return [longest('all keys back after 60 s', back, 5_000), await serversAgree(play)];
+    return [
+      { name: 'lapses of the outage of 10 s', value: lapsed[0] ?? Number.NaN, unit: '', atMost: 0 },
+      longest('all keys back after 60 s', back, 5_000),
+      await serversAgree(play),
+    ];
   },
 };
 

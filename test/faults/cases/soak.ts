@@ -3,12 +3,15 @@
 import type { FaultCase, Figure } from '../fault-case.ts';
 import { holds } from '../fault-case.ts';
 import type { Play } from '../play.ts';
+import { PODS } from '../stage.ts';
 import { Wear } from '../wear.ts';
+import { apiAnswerCases } from './api-answers.ts';
 import { apiServerCases } from './api-server.ts';
 import { clockCases } from './clocks.ts';
 import { oneServerCases } from './nats.ts';
 import { natsBucketCases } from './nats-bucket.ts';
 import { natsNetworkCases } from './nats-network.ts';
+import { partitionCases } from './partitions.ts';
 import { stickyCases } from './sticky.ts';
 
 /** Longer ones leave too little time for others. */
@@ -42,7 +45,14 @@ const soak: FaultCase = {
   run: async (play) => {
     const parts = [
       otherEnded,
-      ...[apiServerCases, clockCases, oneServerCases, natsBucketCases, natsNetworkCases, stickyCases].flat(),
+      ...apiServerCases,
+      ...apiAnswerCases,
+      ...clockCases,
+      ...oneServerCases,
+      ...natsBucketCases,
+      ...natsNetworkCases,
+      ...partitionCases,
+      ...stickyCases,
     ].filter(isPart);
     const [survivor] = play.operators;
     if (survivor === undefined) throw new Error('there is no operator');
@@ -83,6 +93,8 @@ const isPart = ({ stage, seconds, leaves }: FaultCase): boolean => {
 /** The case, a while in which nothing is broken, and the verdict on both; returns what it missed of its own figures. */
 const playPart = async (play: Play, one: FaultCase): Promise<readonly string[]> => {
   const figures = await one.run(play.part());
+  await play.observer.replenish(PODS);
+  await play.observer.churn(true);
   await play.pause(QUIET_MS);
   const { lapses } = await play.judgeSoFar();
   const limit = one.lapsesAtMost;

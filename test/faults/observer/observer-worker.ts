@@ -204,9 +204,15 @@ function loseNode(node: string): readonly string[] {
   return lost.map(({ uid }) => uid);
 }
 
-function bringNodeBack(node: string): void {
-  const { truth } = here();
-  for (const pod of truth.pods.values()) if (pod.node === node && !pod.gone) truth.askedBack(pod, nowMs());
+const KWOK_SETTLES_MS = 2_000;
+
+/** What kwok is told while it starts it may miss, where a kubelet would look at its pods: so it is told of each once more. */
+async function bringNodeBack(node: string): Promise<void> {
+  const { population, truth } = here();
+  const pods = [...truth.pods.values()].filter((pod) => pod.node === node && !pod.gone);
+  for (const pod of pods) truth.askedBack(pod, nowMs());
+  await pause(KWOK_SETTLES_MS);
+  await population.touch(pods);
 }
 
 function activeMembers(): readonly KnownPod[] {

@@ -9,8 +9,11 @@ import { nowMs, pause } from '../monotonic.ts';
 import { type PodTruth, stateOf } from './pod-truth.ts';
 
 const CONVERGED_MS = 15_000;
+/** What the churn did last may be a flap that is told late on purpose. */
+const CHANGE_TOLD_MS = 5_000;
 const AT_REST_MS = 60_000;
-const QUIET_MS = 4_000;
+/** Longer than an interval. */
+const QUIET_MS = 11_000;
 const LOOK_EVERY_MS = 100;
 const NAMED = 5;
 
@@ -39,31 +42,36 @@ const atRest = async (truth: PodTruth): Promise<void> => {
   while (moves() && nowMs() < untilMs) await pause(LOOK_EVERY_MS);
 };
 
+/** When the truth moved last, by the API's word. */
+const lastChangeMs = (truth: PodTruth): number => {
+  let lastMs = Number.NEGATIVE_INFINITY;
+  for (const { steps } of truth.pods.values()) lastMs = Math.max(lastMs, steps.at(-1)?.atMs ?? lastMs);
+  return lastMs;
+};
+
 export const convergence = async (settling: Settling): Promise<readonly Violation[]> => {
   const { stream } = settling;
   await atRest(settling.truth);
-  const untilMs = Math.max(settling.lastFaultMs, nowMs()) + CONVERGED_MS;
+  const untilMs = Math.max(settling.lastFaultMs + CONVERGED_MS, lastChangeMs(settling.truth) + CHANGE_TOLD_MS);
   while (differences(settling).length > 0 && nowMs() < untilMs) await pause(LOOK_EVERY_MS);
   const wrong = differences(settling);
   if (wrong.length > 0) {
+    const afterMs = Math.round(nowMs() - settling.lastFaultMs);
     return wrong
       .slice(0, NAMED)
-      .map((sentence) => ({ invariant: 'I9', atMs: nowMs(), sentence: `15 s later, ${sentence}` }));
+      .map((sentence) => ({ invariant: 'I9', atMs: nowMs(), sentence: `${afterMs} ms later, ${sentence}` }));
   }
   const mark = stream.mark();
   await pause(QUIET_MS);
   const restless = stream.messages
     .slice(mark)
-    .filter(
-      ({ key, headers, operation }) =>
-        key !== undefined && operation === 'PUT' && headers['Rollcall-Reason'] !== 'Refresh',
-    )
-    .filter(({ headers }) => headers['Rollcall-Schema'] !== undefined);
+    .filter(({ key, headers }) => key !== undefined && headers['Rollcall-Term'] !== undefined)
+    .filter(({ headers, operation }) => operation !== 'PUT' || headers['Rollcall-Reason'] !== 'Refresh');
   return [
-    ...restless.slice(0, NAMED).map(({ seq, key, headers }) => ({
+    ...restless.slice(0, NAMED).map(({ seq, key, headers, operation }) => ({
       invariant: 'I9',
       atMs: nowMs(),
-      sentence: `seq ${seq}, ${key}: ${headers['Rollcall-Reason']} although nothing happens`,
+      sentence: `seq ${seq}, ${key}: ${operation} ${headers['Rollcall-Reason']} although nothing happens`,
     })),
     ...(await resurrections(stream)),
   ];
