@@ -56,6 +56,10 @@ const STATUS_HELPERS = 3;
 const FOLLOW_NODES_EVERY_MS = 500;
 /** A pod that waits for what the watch of nodes says is looked at again this often. */
 const NODE_AWAITED_LOOK_MS = 500;
+/** So often a pod of a namespace of which not all is known. */
+const UNKNOWN_LOOK_MS = 5_000;
+/** A view is behind what was written by less than this. */
+const TAKEN_LOOK_MS = 2_000;
 
 export type OperatorPorts = {
   readonly views: Views;
@@ -284,6 +288,7 @@ export class Operator {
     await Promise.all([
       this.#pods.run((key) => reconcilePod(podContext, key), failures.of('pod'), signal),
       ...Array.from({ length: 1 + STATUS_HELPERS }, (_, helper) =>
+      onTaken: (key: OwnedKey) => this.#owned.addAfter(key, TAKEN_LOOK_MS),
         this.#registrations.run(
           (key, until) => registrations.reconcile(key, until),
           failures.of('serviceregistration'),

@@ -28,10 +28,12 @@ export type OwnedReconcilerContext = {
   readonly defaults: LayeredDefaults;
   readonly cluster: Cluster;
   readonly speaks: () => boolean;
-  /** What is not to be seen is not there: the views are fresh, and nothing is held or doubted. */
-  readonly isSure: () => boolean;
+  /** What is not to be seen is not there: the views of the namespace are whole and fresh, and nothing is held or doubted. */
+  readonly isSure: (namespace: string) => boolean;
   /** To be asked again in a minute. */
   readonly onUnsure: (key: OwnedKey) => void;
+  /** Something has the name that the view does not show yet: to be asked again in a moment. */
+  readonly onTaken: (key: OwnedKey) => void;
   /** Annotations that are no good. */
   readonly onPlan: (about: WorkloadView | PodView, plan: OwnedPlan) => void;
 };
@@ -56,7 +58,10 @@ export const reconcileOwned = async (
   }
   if (stored === undefined) {
     // Not applied: that would take over what a person has just made under this name, and the view does not show yet.
-    check('created', await context.cluster.createOwned(manifest, signal));
+    const outcome = await context.cluster.createOwned(manifest, signal);
+    // Or we have, a moment ago.
+    if (outcome.kind === 'conflict') context.onTaken(key);
+    else check('created', outcome);
   } else if (!isApplied(manifest, stored)) check('applied', await context.cluster.applyOwned(manifest, signal));
 };
 
@@ -77,7 +82,7 @@ const planFor = (
   const defaults = context.defaults.ofNamespace(namespace);
   if (kind === 'Pods') {
     const pods = looseAnnotatedPods(context.views, namespace, name);
-    if (pods.length === 0 && !context.isSure()) {
+    if (pods.length === 0 && !context.isSure(namespace)) {
       context.onUnsure(podsKey(namespace, name));
       return undefined;
     }

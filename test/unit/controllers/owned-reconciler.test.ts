@@ -70,6 +70,7 @@ test.each([
       speaks: () => true,
       isSure: () => isSure,
       onUnsure: (unsure) => void later.push(unsure),
+      onTaken: () => undefined,
       onPlan: () => undefined,
     },
     key,
