@@ -50,6 +50,8 @@ const SAY_EVERY_MS = 20_000;
 /** I12, when nothing happens any more. */
 const REQUESTS_PER_SECOND_MAX = 20;
 const AT_REST_FOR_MS = 3_000;
+/** Events of what happened are sent at twenty a second, behind all else: those of 1,000 pods have to be over. */
+const EVENTS_OVER_MS = 60_000;
 
 export const playCampaign = async (options: CampaignOptions): Promise<readonly Outcome[]> => {
   const outcomes: Outcome[] = [];
@@ -170,13 +172,15 @@ const standingFigures = (one: FaultCase, judgement: Judgement, { health }: Stage
   { name: 'the machine itself late, p99', value: health.machineLatenessP99Ms, unit: 'ms' },
 ];
 
-const requestsAtRest = async ({ health }: Stage): Promise<Figure> => ({
-  name: 'API requests a second at rest',
-  // An operator that is gone tells nothing; that it is gone is told elsewhere.
-  value: await health.requestsPerSecond(AT_REST_FOR_MS).catch(() => Number.NaN),
-  unit: '',
-  atMost: REQUESTS_PER_SECOND_MAX,
-});
+const requestsAtRest = async ({ health }: Stage): Promise<Figure> => {
+  const untilMs = nowMs() + EVENTS_OVER_MS;
+  let value: number;
+  do {
+    // An operator that is gone tells nothing; that it is gone is told elsewhere.
+    value = await health.requestsPerSecond(AT_REST_FOR_MS).catch(() => Number.NaN);
+  } while (value > REQUESTS_PER_SECOND_MAX && nowMs() < untilMs);
+  return { name: 'API requests a second at rest', value, unit: '', atMost: REQUESTS_PER_SECOND_MAX };
+};
 
 const limited = (
   name: string,

@@ -6,7 +6,7 @@ import { DeliverPolicy, jetstream, jetstreamManager } from '@nats-io/jetstream';
 import type { StreamObserver } from '../../support/stream-observer.ts';
 import type { Violation } from '../evidence.ts';
 import { nowMs, pause } from '../monotonic.ts';
-import { type PodTruth, stateOf } from './pod-truth.ts';
+import { type KnownPod, type PodTruth, stateOf } from './pod-truth.ts';
 
 const CONVERGED_MS = 15_000;
 /** What the churn did last may be a flap that is told late on purpose. */
@@ -42,6 +42,12 @@ const atRest = async (truth: PodTruth): Promise<void> => {
   while (moves() && nowMs() < untilMs) await pause(LOOK_EVERY_MS);
 };
 
+/** Undefined while the API has not shown the last one that it was given. */
+const versionOf = ({ versions }: KnownPod): string | undefined => {
+  const last = versions.at(-1);
+  return last?.shownAtMs === undefined ? undefined : last.version;
+};
+
 /** When the truth moved last, by the API's word. */
 const lastChangeMs = (truth: PodTruth): number => {
   let lastMs = Number.NEGATIVE_INFINITY;
@@ -61,6 +67,8 @@ export const convergence = async (settling: Settling): Promise<readonly Violatio
       .slice(0, NAMED)
       .map((sentence) => ({ invariant: 'I9', atMs: nowMs(), sentence: `${afterMs} ms later, ${sentence}` }));
   }
+  // What has 15 s has not been late before.
+  await pause(Math.max(0, settling.lastFaultMs + CONVERGED_MS - nowMs()));
   const mark = stream.mark();
   await pause(QUIET_MS);
   const restless = stream.messages
@@ -80,11 +88,13 @@ export const convergence = async (settling: Settling): Promise<readonly Violatio
 /** What is not as it should be: one sentence each. */
 const differences = ({ stream, truth, isForeign }: Omit<Settling, 'lastFaultMs'>): readonly string[] => {
   const byPod = new Map<string, string[]>();
+  const versions = new Map<string, string | undefined>();
   for (const { key = '', podUid, value } of stream.live.values()) {
     if (isForeign(key)) continue;
     const said = byPod.get(podUid) ?? [];
     said.push(value?.status ?? 'unreadable');
     byPod.set(podUid, said);
+    versions.set(podUid, value?.version);
   }
   const wrong: string[] = [];
   const roles = new Map<string, number>();
@@ -97,6 +107,9 @@ const differences = ({ stream, truth, isForeign }: Omit<Settling, 'lastFaultMs'>
       if (said.length !== 1) wrong.push(`${name} has ${said.length} keys`);
       const expected = pod.group === null ? said[0] === 'ACTIVE' : said[0] === 'ACTIVE' || said[0] === 'STANDBY';
       if (said.length === 1 && !expected) wrong.push(`${name} is called ${said[0]}`);
+      const version = versionOf(pod);
+      if (said.length === 1 && version !== undefined && versions.get(pod.uid) !== version)
+        wrong.push(`${name} has version ${versions.get(pod.uid)}, not ${version}`);
       if (pod.group !== null) roles.set(pod.service, (roles.get(pod.service) ?? 0) + (said[0] === 'ACTIVE' ? 1 : 0));
     } else if (state === 'dead') {
       if (said.some((status) => status !== 'UNHEALTHY')) wrong.push(`${name} is dead and called ${said.join()}`);
