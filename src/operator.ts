@@ -201,6 +201,7 @@ export class Operator {
         knowledge: () => (this.#warm ? 'complete' : this.#listed ? 'gathering' : 'none'),
         viewAgeMs: () => this.#outage.viewAgeMs,
         fresh: () => this.#listed && this.viewFresh,
+        isUnread: (namespace) => this.viewFresh && !this.#outage.isFresh(namespace),
         provenAtMs: (namespace) => this.#outage.provenAtMs(namespace),
         sees: ({ namespace, name, uid }) => this.#ports.views.pods.get(objectKey(namespace, name))?.uid === uid,
         doubt: () => {
@@ -281,14 +282,18 @@ export class Operator {
       defaults: this.#defaults,
       cluster: this.#ports.cluster,
       speaks: () => this.voice !== 'silent',
-      isSure: () => this.viewFresh && this.held === 0 && !allViews(this.#ports.views).some(({ doubted }) => doubted),
+      isSure: (namespace: string) =>
+        this.#knows(namespace) &&
+        this.#outage.isFresh(namespace) &&
+        this.held === 0 &&
+        !allViews(this.#ports.views).some(({ doubted }) => doubted),
       onUnsure: (key: OwnedKey) => this.#owned.addAfter(key, CONFIRM_AFTER_MS),
+      onTaken: (key: OwnedKey) => this.#owned.addAfter(key, TAKEN_LOOK_MS),
       onPlan: this.#reporter.plan,
     };
     await Promise.all([
       this.#pods.run((key) => reconcilePod(podContext, key), failures.of('pod'), signal),
       ...Array.from({ length: 1 + STATUS_HELPERS }, (_, helper) =>
-      onTaken: (key: OwnedKey) => this.#owned.addAfter(key, TAKEN_LOOK_MS),
         this.#registrations.run(
           (key, until) => registrations.reconcile(key, until),
           failures.of('serviceregistration'),
@@ -385,8 +390,11 @@ export class Operator {
     if (!this.writer.leading) return { ageSeconds: 0, ttlShare: 0 };
     const nowMs = this.#ports.clock.monotonicMs();
     let [ageMs, ttlShare] = [0, 0];
-    for (const { wish, observed, tenure } of this.table.rows()) {
+    for (const row of this.table.rows()) {
+      const { wish, observed, tenure } = row;
       if (tenure === 'retired' || wish.state.kind !== 'live' || observed.kind !== 'ours') continue;
+      // Let go on purpose.
+      if (!this.#outage.mayKeep(row)) continue;
       const itsMs = nowMs - observed.writtenAtMs;
       ageMs = Math.max(ageMs, itsMs);
       ttlShare = Math.max(ttlShare, itsMs / observed.ttlMs);
@@ -423,6 +431,8 @@ export class Operator {
         this.#reporter.excess(pod, services, this.#quotas.description),
       onMoved: (pod: ObjectKey) => this.#pods.add(pod),
       onAwaited: (pod: ObjectKey) => this.#pods.addAfter(pod, NODE_AWAITED_LOOK_MS),
+      knows: (namespace: string) => this.#knows(namespace),
+      onUnknown: (pod: ObjectKey) => this.#pods.addAfter(pod, UNKNOWN_LOOK_MS),
       onProblems: this.#reporter.podProblems,
       onLeftOut: this.#reporter.leftOut,
     };
@@ -493,6 +503,11 @@ export class Operator {
     const { views } = this.#ports;
     const readable = [views.nodes, views.leases].filter(({ problems }) => problems.length === 0);
     return [...allViews(views), ...readable].every((view) => view.synced);
+  }
+
+  /** All that counts for a pod of the namespace has been listed at least once. */
+  #knows(namespace: string): boolean {
+    return allViews(this.#ports.views).every((view) => view.knows(namespace));
   }
 
   /** Pods whose node is judged otherwise than before are decided about again. */

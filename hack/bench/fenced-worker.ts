@@ -113,6 +113,7 @@ async function start({ url, bucket }: { url: string; bucket: string }): Promise<
       knowledge: () => 'complete',
       viewAgeMs: () => 0,
       fresh: () => true,
+      isUnread: () => false,
       provenAtMs: () => Number.POSITIVE_INFINITY,
       doubt: () => undefined,
       sees: () => true,

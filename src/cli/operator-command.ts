@@ -144,11 +144,11 @@ const observe = (metrics: Metrics, operator: Operator, views: Parameters<typeof 
       const age = (lastProofAtMs: number) =>
         lastProofAtMs === Number.POSITIVE_INFINITY ? -1 : (nowMs - Math.max(lastProofAtMs, startedAtMs)) / 1_000;
       return {
-        Pod: age(views.pods.lastProofAtMs),
-        ServiceRegistration: age(views.registrations.lastProofAtMs),
+        Pod: age(views.pods.oldestProofAtMs),
+        ServiceRegistration: age(views.registrations.oldestProofAtMs),
         Node: age(views.nodes.lastProofAtMs),
         Lease: age(views.leases.lastProofAtMs),
-        ...Object.fromEntries(Object.entries(views.workloads).map(([kind, view]) => [kind, age(view.lastProofAtMs)])),
+        ...Object.fromEntries(Object.entries(views.workloads).map(([kind, view]) => [kind, age(view.oldestProofAtMs)])),
       };
     },
     held: () => operator.held,

@@ -70,13 +70,19 @@ export class Outage {
     return Math.min(pods.provenAtMs(namespace), registrations.provenAtMs(namespace));
   }
 
+  /** What we see of a namespace is not old. */
+  isFresh(namespace: string): boolean {
+    return this.#clock.monotonicMs() < this.provenAtMs(namespace) + BLIND_AFTER_MS;
+  }
+
   /** False: the row's key is left to lapse, though nobody said that its pod is gone. */
   mayKeep({ wish, fraction }: Row): boolean {
     const blindForMs = this.#blindForMs(wish.pod.namespace);
     if (blindForMs < 0) return true;
     const { mode, maxHoldSeconds } = wish.apiOutage;
     if (mode !== 'Probe') return mode === 'Hold';
-    const sign = this.probes.signOf(wish.pod.uid);
+    // Probes are judged while nothing can be seen. Where only this namespace may not be read, time alone decides.
+    const sign = this.sight === 'blind' ? this.probes.signOf(wish.pod.uid) : 'unknown';
     if (sign !== 'unknown') return sign === 'answers';
     return blindForMs < maxHoldSeconds * 1_000 + LET_GO_WITHIN_MS * fraction;
   }

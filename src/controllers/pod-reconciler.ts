@@ -5,7 +5,7 @@ import { type Asked, type Decision, decide, frozenWish } from '../domain/decide.
 import type { Wish } from '../domain/instance.ts';
 import { leftOutBy } from '../domain/left-out.ts';
 import { verdictFor } from '../domain/node-loss.ts';
-import type { ObjectKey, PodView } from '../domain/pod.ts';
+import { namespaceOf, type ObjectKey, type PodView } from '../domain/pod.ts';
 import type { HeartbeatOffset } from '../domain/service-instance.ts';
 import type { RegistrationView } from '../domain/service-registration.ts';
 import type { WorkloadView } from '../domain/workload.ts';
@@ -31,6 +31,10 @@ export type PodReconcilerContext = {
   readonly onReport: (registration: ObjectKey) => void;
   /** Nothing is concluded yet of the pod: it is to be looked at again in a moment. */
   readonly onAwaited: (pod: ObjectKey) => void;
+  /** All that counts for pods of the namespace has been listed. */
+  readonly knows: (namespace: string) => boolean;
+  /** Not all that counts for the pod is known: it is to be looked at again. */
+  readonly onUnknown: (pod: ObjectKey) => void;
   /** Another pod is within its namespace's quota now, or is not any more. */
   readonly onMoved: (pod: ObjectKey) => void;
   /** The services under which the pod is not registered, because its namespace is over its quota; told as long as it is. */
@@ -46,6 +50,8 @@ export type PodReconcilerContext = {
 export const reconcilePod = (context: PodReconcilerContext, key: ObjectKey): void => {
   const { views, table, duplicates, claims, quotas } = context;
   const pod = views.pods.get(key);
+  // Where a right is missing, nobody is gone, and nobody asks for nothing.
+  if (!context.knows(namespaceOf(key))) return context.onUnknown(key);
   if (pod === undefined) {
     table.setWishes(key, undefined, []);
     admit(context, key, [], []);

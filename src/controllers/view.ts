@@ -25,8 +25,12 @@ export type ReadonlyView<T extends ViewObject> = {
    * read while others may; -Infinity before.
    */
   readonly lastProofAtMs: number;
+  /** The same of all sources, whether they may be read or not. */
+  readonly oldestProofAtMs: number;
   /** The same of what it says of one namespace. */
   provenAtMs(namespace: string): number;
+  /** Everything of that namespace has been listed at least once. */
+  knows(namespace: string): boolean;
   /** Objects that a list lacked, so many that they are kept until another list confirms it, and then go one by one. */
   readonly held: number;
   /** The same by key, with the monotonic time since when. */
@@ -97,6 +101,14 @@ export class View<T extends ViewObject> implements ReadonlyView<T> {
     return Math.min(...this.#readable.map((source) => source.lastProofAtMs));
   }
 
+  get oldestProofAtMs(): number {
+    return Math.min(this.lastProofAtMs, ...this.#sources.map((source) => source.lastProofAtMs));
+  }
+
+  knows(namespace: string): boolean {
+    return this.#sourceOf.get(namespace)?.synced ?? this.synced;
+  }
+
   provenAtMs(namespace: string): number {
     return this.#sourceOf.get(namespace)?.lastProofAtMs ?? this.lastProofAtMs;
   }
@@ -125,7 +137,7 @@ export class View<T extends ViewObject> implements ReadonlyView<T> {
   }
 
   get doubted(): boolean {
-    return this.#sources.some(({ doubted }) => doubted);
+    return this.#readable.some(({ doubted }) => doubted);
   }
 
   weighBy(stakeOf: (missing: ReadonlyMap<ObjectKey, T>) => Stake): void {

@@ -18,7 +18,7 @@ import { type ObjectKey, objectKey } from '../domain/pod.ts';
 import type { Log } from '../log.ts';
 import { ApiError, type ApiTransport, type Query, textField } from './api-transport.ts';
 import { Backoff } from './backoff.ts';
-import { Absence, type FailureVerdict, judgeFailure } from './failure-policy.ts';
+import { Absence, judgeFailure } from './failure-policy.ts';
 import { listInPages } from './first-list.ts';
 import { FreshnessProbe, type ServerTraits } from './freshness.ts';
 import { LinkedAbort } from './linked-abort.ts';
@@ -143,7 +143,6 @@ class Reflector<T extends ViewObject> {
         if (this.#place !== undefined && reaches(place, this.#place)) this.#place = place;
         this.#prove(atMs);
       },
-      denied: (error) => void this.#note(error),
       count: (what) => this.#count(what),
     };
   }
@@ -333,13 +332,13 @@ class Reflector<T extends ViewObject> {
     const { log, resource, clock } = this.#options;
     this.#count('silentStreams');
     const silentMs = Math.round(clock.monotonicMs() - stream.lastByteAtMs);
-    // Where nothing changes at all there are no bookmarks either, so quiet is no illness.
-    const isHealthy = why === 'quiet' || why === 'doubtful';
+    // Where nothing changes at all there are no bookmarks either, so quiet is no illness. Of a denial the next watch tells.
+    const isHealthy = why === 'quiet' || why === 'doubtful' || why === 'denied';
     log[isHealthy ? 'debug' : 'warn']({ path: resource.path, why, silentMs }, 'the watch is replaced');
     if (!isHealthy) this.#told ??= why;
     if (why === 'behind') this.#behindInARow++;
     // A stream that stays behind after it was replaced needs a list, and so does everything else but quiet.
-    if ((why !== 'quiet' && why !== 'behind') || this.#behindInARow >= 2) {
+    if (!['quiet', 'behind', 'denied'].includes(why) || this.#behindInARow >= 2) {
       this.#place = undefined;
       this.#listBy = 'pages';
     }
@@ -347,13 +346,19 @@ class Reflector<T extends ViewObject> {
 
   /** Draws the consequences of a failure. Returns how long to wait. */
   async #failed(error: ApiError): Promise<number> {
-    const { clock, isServing } = this.#options;
+    const { clock, resource, isServing } = this.#options;
     const now = clock.monotonicMs();
     this.#count('failures');
-    const verdict = this.#note(error);
+    const askedForInitialStream = this.#place === undefined && this.#listBy === 'stream' && !this.#streamRefused;
+    const mayBeAbsent = resource.mayBeAbsent === true;
+    const verdict = judgeFailure(error, resource.path, { askedForInitialStream, mayBeAbsent });
     if (verdict.denies === 'nothing') this.#absence.refuted();
+    if (error.kind === 'denied') this.#source.denied = true;
     if (verdict.forgetsPlace) this.#place = undefined;
     if (verdict.refusesInitialStream) this.#streamRefused = true;
+    const isDoneWithout = verdict.denies === 'existence' && this.#emptied && resource.optional === true;
+    if (verdict.problem !== undefined && !isDoneWithout) this.#source.problem = verdict.problem;
+    if (verdict.tell !== undefined) this.#tell(verdict.tell, error);
     if (verdict.denies === 'existence' && this.#absence.said(now, isServing)) await this.#empty(now);
     if (verdict.backoff === 'none') return 0;
     const backoff = verdict.backoff === 'compaction' ? this.#compactionBackoff : this.#backoff;
@@ -361,19 +366,6 @@ class Reflector<T extends ViewObject> {
       retryAfterMs: error.retryAfterMs,
       ...(verdict.capMs === undefined ? {} : { capMs: verdict.capMs }),
     });
-  }
-
-  /** Judges a failure, and says what a person must know of it. */
-  #note(error: ApiError): FailureVerdict {
-    const { resource } = this.#options;
-    const askedForInitialStream = this.#place === undefined && this.#listBy === 'stream' && !this.#streamRefused;
-    const mayBeAbsent = resource.mayBeAbsent === true;
-    const verdict = judgeFailure(error, resource.path, { askedForInitialStream, mayBeAbsent });
-    if (error.kind === 'denied') this.#source.denied = true;
-    const isDoneWithout = verdict.denies === 'existence' && this.#emptied && resource.optional === true;
-    if (verdict.problem !== undefined && !isDoneWithout) this.#source.problem = verdict.problem;
-    if (verdict.tell !== undefined) this.#tell(verdict.tell, error);
-    return verdict;
   }
 
   /**

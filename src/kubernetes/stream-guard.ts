@@ -4,7 +4,6 @@
 import type { Clock } from '../clock.ts';
 import { CONFIRM_AFTER_MS } from '../domain/brake.ts';
 import type { Log } from '../log.ts';
-import type { ApiError } from './api-transport.ts';
 import type { Freshness, FreshnessProbe } from './freshness.ts';
 import type { LinkedAbort } from './linked-abort.ts';
 import { reaches } from './resource-version.ts';
@@ -28,9 +27,10 @@ export const NAMESPACED_LIMITS: Partial<StreamLimits> = { silentMs: 10_000 };
  * `quiet`: no byte for too long. `behind`: another watch saw an event that this one does not bring. `silent`: no watch
  * says anything, though the server answers; do not trust a watch for the next list. `doubtful`: they said nothing for
  * longer than can be believed of a server that sends no bookmarks when asked. `rewound`: the cluster was restored from a
- * backup. `unconfirmed`: what the brake holds has been held for long enough that another list may decide.
+ * backup. `denied`: the right is missing, so the next watch will say it. `unconfirmed`: what the brake holds has been
+ * held for long enough that another list may decide.
  */
-export type GivenUp = 'quiet' | 'behind' | 'silent' | 'doubtful' | 'rewound' | 'unconfirmed';
+export type GivenUp = 'quiet' | 'behind' | 'silent' | 'doubtful' | 'rewound' | 'denied' | 'unconfirmed';
 
 export type GuardedStream = {
   readonly stop: LinkedAbort;
@@ -53,8 +53,6 @@ export type GuardOptions = {
   readonly place: () => string | undefined;
   /** The view was right as of `atMs`, and nothing happened to it up to `place`. */
   readonly proven: (atMs: number, place: string) => void;
-  /** The right to ask is missing, so the next watch will be refused as well. */
-  readonly denied: (error: ApiError) => void;
   readonly count: (what: 'probes' | 'probesWithoutProof') => void;
   readonly signal: AbortSignal;
 };
@@ -93,8 +91,8 @@ export async function guardStream(options: GuardOptions): Promise<void> {
     }
     const verdict = await judge(options);
     if (signal.aborted) return;
-    if (verdict === 'behind') return giveUp('behind');
-    if (verdict === 'doubtful' || verdict === 'rewound') return giveUp(verdict);
+    if (verdict === 'behind' || verdict === 'doubtful' || verdict === 'rewound' || verdict === 'denied')
+      return giveUp(verdict);
     if (verdict === 'proven') continue;
     // Not forgotten where a probe between two silent ones fails: a server that lost its own watch may also be slow.
     if (verdict === 'silent') {
@@ -105,8 +103,8 @@ export async function guardStream(options: GuardOptions): Promise<void> {
   }
 }
 
-async function judge(options: GuardOptions): Promise<Freshness['kind']> {
-  const { clock, log, path, probe, place, proven, denied, count, signal } = options;
+async function judge(options: GuardOptions): Promise<Freshness['kind'] | 'denied'> {
+  const { clock, log, path, probe, place, proven, count, signal } = options;
   count('probes');
   const freshness = await probe.probe(() => place() ?? '', signal);
   if (freshness.kind !== 'proven') count('probesWithoutProof');
@@ -124,8 +122,7 @@ async function judge(options: GuardOptions): Promise<Freshness['kind']> {
     case 'unanswered':
       if (signal.aborted) return 'unanswered';
       log.debug({ path, error: freshness.error.message }, 'no proof of freshness');
-      if (freshness.error.kind === 'denied') denied(freshness.error);
-      return 'unanswered';
+      return freshness.error.kind === 'denied' ? 'denied' : 'unanswered';
     default:
       return freshness satisfies never;
   }

@@ -37,6 +37,8 @@ export type WriterContext = {
   readonly viewAgeMs: () => number;
   /** The views were proved right a moment ago; else what they do not show may live all the same. */
   readonly fresh: () => boolean;
+  /** The views are fresh, but for those of this namespace. */
+  readonly isUnread: (namespace: string) => boolean;
   /** Monotonic: as of when what the views say of a namespace was proven right; -Infinity: it never was. */
   readonly provenAtMs: (namespace: string) => number;
   /** This incarnation of a pod is in view. */

@@ -243,8 +243,12 @@ export const adoptOrphans = async (
     readonly orphan: Orphan;
     readonly observed: Observed;
     readonly departure: Departure | undefined;
+    /** Its pod is there, and has another key by now. */
+    readonly isReplaced: boolean;
     /** The view is older than what stands: its pod may have come since. */
     readonly isNews: boolean;
+    /** Its namespace may not be read, while others can: nobody is absent from that. */
+    readonly isUnread: boolean;
   }[] = [];
   let living = 0;
   await inSlices(strays, pause, ([key, message]) => {
@@ -259,9 +263,12 @@ export const adoptOrphans = async (
     if (successor !== undefined) return table.adoptRetiring(successor, orphan.instanceId, orphan.form, observed);
     // What this replica saw go is no absence, however much it is.
     const departure = table.departedAs(orphan.wish);
-    const isAbsent = departure === undefined && !(orphan.frozen && context.sees(orphan.wish.pod));
+    const isReplaced = rows.length > 0;
+    const isUnread = context.isUnread(pod.namespace);
+    const isAbsent = departure === undefined && !isReplaced && !isUnread && !(orphan.frozen && context.sees(pod));
     if (isAbsent && observed.kind === 'ours' && observed.status !== 'UNHEALTHY') living += 1;
-    found.push({ orphan, observed, departure, isNews: isNewsOf(pod.namespace, message, context, term) });
+    const isNews = isNewsOf(pod.namespace, message, context, term);
+    found.push({ orphan, observed, departure, isReplaced, isNews, isUnread });
   });
   // Without a view nothing is absent from it.
   const braked = !term.blind && brakeHolds(living, living + table.ours);
@@ -272,13 +279,14 @@ export const adoptOrphans = async (
   const hold = braked || term.blind || !context.fresh();
   let orphans = 0;
   let held = 0;
-  await inSlices(found, pause, ({ orphan: { key, wish, instanceId, form, frozen }, observed, departure, isNews }) => {
+  await inSlices(found, pause, ({ orphan, observed, departure, isReplaced, isNews, isUnread }) => {
+    const { key, wish, instanceId, form, frozen } = orphan;
     const row = table.get(key);
     if (row !== undefined) return tellNewcomer(context, term, row, strays.get(key));
     // What was left out when the view was fresh may be taken in by now.
-    const isDecided = departure !== undefined && (departure.gone || context.fresh());
-    if ((hold || isNews || frozen) && !isDecided) {
-      table.adoptUnseen(wish, instanceId, form, observed, braked ? 'list' : 'proof');
+    const isDecided = departure?.gone === true || ((departure !== undefined || isReplaced) && context.fresh());
+    if ((hold || isNews || isUnread || frozen) && !isDecided) {
+      table.adoptUnseen(wish, instanceId, form, observed, braked && !isUnread ? 'list' : 'proof');
       held += 1;
     } else {
       const { whenNotReady } = departure ?? wish;

@@ -55,6 +55,7 @@ export class WriterBench {
         knowledge: () => 'complete',
         viewAgeMs: () => 0,
         fresh: () => true,
+        isUnread: () => false,
         provenAtMs: () => Number.POSITIVE_INFINITY,
         doubt: () => undefined,
         sees: () => true,

@@ -230,6 +230,10 @@ describe('a namespace that may not be read any more', () => {
     const path = join(import.meta.dirname, '../../../examples/namespaced-role.yaml');
     const [role, binding] = parseAllDocuments(await readFile(path, 'utf8')).map((document): object => document.toJS());
     await stage.api.post(`${rbac(namespace)}/roles`, role);
+    await bind(namespace, binding);
+  };
+
+  const bind = async (namespace: string, binding: object | undefined): Promise<void> => {
     const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'viewer' }];
     await stage.api.post(`${rbac(namespace)}/rolebindings`, { ...binding, subjects });
   };
@@ -255,6 +259,7 @@ describe('a namespace that may not be read any more', () => {
     const living = new Set(pods.map(({ metadata }) => metadata.uid));
     const lapsed = () => lapses(observer, (uid) => living.has(uid), from);
 
+    const binding = await stage.api.get(`${rbac(lost)}/rolebindings/rollcall`);
     await stage.api.delete(`${rbac(lost)}/rolebindings/rollcall`);
     // Longer than a view may be old, and than a TTL after that.
     await pause(30_000);
@@ -279,6 +284,21 @@ describe('a namespace that may not be read any more', () => {
     expect(slanders(observer, (uid) => living.has(uid), from)).toEqual([]);
     expect(standing(observer)).toBe(6);
     expect((await next.readyz()).text).toMatch(/rights are missing: .* in lost/);
+
+    // Its kinds come back one after the other, in any order.
+    const { metadata: _, ...rest } = binding;
+    await bind(lost, { ...rest, metadata: { name: 'rollcall' } });
+    await waitFor('the replica to be well', async () => (await next.readyz()).status === 200 || undefined, {
+      deadlineMs: 30_000,
+    });
+    await pause(8_000);
+    expect(lapsed()).toEqual([]);
+    expect(slanders(observer, (uid) => living.has(uid), from)).toEqual([]);
+    await stage.untilCondition(lost, 'there', 'Ready', 'Registered');
+    const [newcomer] = await createPods(lost, 'late', 1);
+    await createRegistration(stage.api, lost, 'late', { ...selector('late'), ...held });
+    await untilStanding(observer, 7, 5_000);
+    expect(newcomer).toBeDefined();
     expect([...operator.crashes(), ...next.crashes()]).toEqual([]);
   }, 150_000);
 });

@@ -228,6 +228,12 @@ describe('sources of single namespaces', () => {
     two.denied = true;
     expect([view.synced, view.lastProofAtMs]).toEqual([true, 20]);
     expect(view.provenAtMs('two')).toBe(Number.NEGATIVE_INFINITY);
+    expect(view.oldestProofAtMs).toBe(Number.NEGATIVE_INFINITY);
+    expect([view.knows('one'), view.knows('two'), view.knows('elsewhere')]).toEqual([true, false, true]);
+    view.doubt(0);
+    expect(view.doubted).toBe(true);
+    one.confirm(60_000);
+    expect(view.doubted).toBe(false);
     one.denied = true;
     expect([view.synced, view.lastProofAtMs]).toEqual([false, Number.NEGATIVE_INFINITY]);
   });

@@ -502,11 +502,12 @@ describe('refusals', () => {
     expect(setup.view.problems).toEqual([]);
   });
 
-  test('a right that is taken away is noticed by the next question for freshness, though the watch goes on', async () => {
+  test('a right that is taken away is noticed by the next question for freshness, though the watch would go on', async () => {
     const setup = start();
     setup.api.put('Pod', pod('a'));
     await setup.clock.advance(1_000);
     setup.connection.faults.deny('list pods');
+    setup.connection.faults.deny('watch pods');
     await setup.clock.advance(10_000);
     expect(setup.view.problems).toEqual([expect.stringContaining('no right to list and watch /api/v1/pods')]);
     expect(setup.logged.filter((line) => line.startsWith('error'))).toHaveLength(1);

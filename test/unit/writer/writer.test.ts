@@ -419,6 +419,31 @@ describe('keys of pods that the new leader does not see', () => {
     expect(unhealthy()).toBe(20);
   });
 
+  test('are kept up without a brake when their namespace may not be read, until it can be', async () => {
+    const never = Number.NEGATIVE_INFINITY;
+    const { table } = await handOver(100, 0, { isUnread: () => true, provenAtMs: () => never });
+    await bench.clock.advance(90_000);
+    expect([unhealthy(), doubts, table.held]).toEqual([0, 0, 0]);
+    expect(Object.keys(bench.values())).toHaveLength(100);
+    expect(table.unseenPods({ isConfirmed: true, atMs: () => never })).toEqual([]);
+    expect(table.unseenPods(proven(true))).toHaveLength(100);
+  });
+
+  test('of pods that have another key by now get their farewell, however many they are', async () => {
+    const first = bench.replica('a');
+    await leads(first);
+    for (let i = 0; i < 100; i += 1) wish(first, `pod-${i}`, { instanceIdMode: 'PodName' });
+    await bench.clock.advance(1_000);
+    await stopped(first);
+    const second = bench.replica('b', { doubt: () => void (doubts += 1) });
+    doubts = 0;
+    for (let i = 0; i < 100; i += 1) wish(second, `pod-${i}`);
+    await leads(second);
+    await bench.clock.advance(1_000);
+    expect([unhealthy(), doubts, second.table.held]).toEqual([100, 0, 0]);
+    expect(Object.keys(bench.values())).toHaveLength(200);
+  });
+
   test('are held for a minute when they are many, and then decided about', async () => {
     const replica = await handOver(100, 79);
     const { table } = replica;
