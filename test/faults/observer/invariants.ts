@@ -176,7 +176,8 @@ const lies = ({ story, pods, faults, fromMs }: Evidence): readonly Violation[] =
     // Who cannot see may be late with what he saw before, but not with a pod that was Ready all the while.
     const sinceMs = Math.min(atMs - REGISTERED_MS, ...excused.map((window) => window.fromMs - REGISTERED_MS));
     const slander = status === 'UNHEALTHY' && wasReady(pod, sinceMs, atMs + WATCH_LATE_MS);
-    const revived = isUp(entry) && !isUp(before) && excused.length === 0 && wasDead(pod, atMs - GHOST_P99_MS, atMs);
+    const dead = wasDead(pod, atMs - GHOST_P99_MS, atMs + WATCH_LATE_MS);
+    const revived = isUp(entry) && !isUp(before) && excused.length === 0 && dead;
     const role = status === 'STANDBY' && pod.group === null;
     const problem =
       !same || !known4 || !version

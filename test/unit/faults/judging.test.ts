@@ -269,11 +269,13 @@ test.each([
   ['long dead', 30_000, [], 1],
   ['just dead', 21_500, [], 0],
   ['long dead, by who cannot see', 30_000, [fault('blind', 25_000, 31_000)], 0],
+  ['Ready again, as our watch shows a moment later', 39_800, [], 0],
 ])('I4: ACTIVE again of a pod that is %s', (_, saidMs, faults, expected) => {
   const truth = new PodTruth();
   const pod = aPod(truth);
   truth.shown(ready('one'), 1_000);
   truth.shown(unready('one'), 20_000);
+  truth.shown(ready('one'), 40_000);
   const record = [key(pod, 1_100, 'ACTIVE'), key(pod, 20_100, 'UNHEALTHY'), key(pod, saidMs, 'ACTIVE')];
   const { violations } = untruths(evidence(truth, record, faults));
   expect(violations.filter(({ sentence }) => sentence.includes('ACTIVE again'))).toHaveLength(expected);
