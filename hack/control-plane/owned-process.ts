@@ -109,9 +109,14 @@ export class OwnedProcess {
 
   /** Starts it again with the same arguments (kills it first if it runs) and waits until it is ready. */
   async restart(signal?: AbortSignal): Promise<void> {
+    await this.restartUnready();
+    await this.#untilReady(signal);
+  }
+
+  /** The same without waiting, for what cannot become ready. */
+  async restartUnready(): Promise<void> {
     await this.kill('SIGKILL');
     [this.#child, this.#exited] = this.#spawn();
-    await this.#untilReady(signal);
   }
 
   /** What the current start has logged. */
