@@ -56,10 +56,8 @@ const STATUS_HELPERS = 3;
 const FOLLOW_NODES_EVERY_MS = 500;
 /** A pod that waits for what the watch of nodes says is looked at again this often. */
 const NODE_AWAITED_LOOK_MS = 500;
-/** So often a pod of a namespace of which not all is known. */
+/** So often what belongs to a namespace of which not all is known, or may be behind what was written. */
 const UNKNOWN_LOOK_MS = 5_000;
-/** A view is behind what was written by less than this. */
-const TAKEN_LOOK_MS = 2_000;
 
 export type OperatorPorts = {
   readonly views: Views;
@@ -129,6 +127,8 @@ export class Operator {
   /** And every pod in it decided about. */
   #warm = false;
   #fresh = false;
+  /** Of which what we see is old, though not all is: as one text. */
+  #stale = '';
   /** What the views showed when they were fresh again has been acted upon. */
   #caughtUp = true;
   #freshSinceMs = 0;
@@ -170,6 +170,7 @@ export class Operator {
       ...ports,
       table: this.table,
       onProbe: (outcome) => observer.probed(outcome),
+      isUnread: (namespace) => this.#listed && !this.#knows(namespace),
     });
     this.#nodes = new NodeWatch({
       views: ports.views,
@@ -261,7 +262,7 @@ export class Operator {
       clock: this.#ports.clock,
       bucket: this.#settings.bucket,
       registry: () => this.writer.health(),
-      viewFresh: () => this.viewFresh && this.#caughtUp,
+      viewFresh: (namespace: string) => this.viewFresh && this.#caughtUp && this.#outage.isFresh(namespace),
       outage: () => !this.viewFresh,
       stretch: () => this.table.stretch,
       clockSkewSeconds: () => this.writer.clockSkew.seconds,
@@ -288,7 +289,8 @@ export class Operator {
         this.held === 0 &&
         !allViews(this.#ports.views).some(({ doubted }) => doubted),
       onUnsure: (key: OwnedKey) => this.#owned.addAfter(key, CONFIRM_AFTER_MS),
-      onTaken: (key: OwnedKey) => this.#owned.addAfter(key, TAKEN_LOOK_MS),
+      knows: (namespace: string) => this.#knows(namespace),
+      onUnknown: (key: OwnedKey) => this.#owned.addAfter(key, UNKNOWN_LOOK_MS),
       onPlan: this.#reporter.plan,
     };
     await Promise.all([
@@ -479,6 +481,11 @@ export class Operator {
         this.#caughtUp = true;
         this.#triggers.reconcileReports();
       }
+      const stale = this.#staleNamespaces();
+      if (this.#stale !== stale) {
+        this.#stale = stale;
+        this.#triggers.reconcileReports();
+      }
       this.#holding.letGo();
       this.#followNodes();
       this.#holding.tell();
@@ -503,6 +510,11 @@ export class Operator {
     const { views } = this.#ports;
     const readable = [views.nodes, views.leases].filter(({ problems }) => problems.length === 0);
     return [...allViews(views), ...readable].every((view) => view.synced);
+  }
+
+  #staleNamespaces(): string {
+    if (!this.viewFresh) return '';
+    return [...this.#ports.views.registrations.namespaces()].filter((name) => !this.#outage.isFresh(name)).join();
   }
 
   /** All that counts for a pod of the namespace has been listed at least once. */

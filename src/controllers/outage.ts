@@ -30,6 +30,8 @@ export type OutageContext = {
   readonly clock: Clock;
   readonly log: Log;
   readonly onProbe: (outcome: ProbeOutcome) => void;
+  /** Of this namespace something that counts for its pods was never listed, though all that may be read has been. */
+  readonly isUnread: (namespace: string) => boolean;
 };
 
 export class Outage {
@@ -37,9 +39,11 @@ export class Outage {
   readonly #views: OutageContext['views'];
   readonly #clock: Clock;
   readonly #startedAtMs: number;
+  readonly #isUnread: OutageContext['isUnread'];
 
-  constructor({ views, table, prober, clock, log, onProbe }: OutageContext) {
+  constructor({ views, table, prober, clock, log, onProbe, isUnread }: OutageContext) {
     this.#views = views;
+    this.#isUnread = isUnread;
     this.#clock = clock;
     this.#startedAtMs = clock.monotonicMs();
     this.probes = new PodProbes({
@@ -67,6 +71,7 @@ export class Outage {
   /** Monotonic: when the API server last proved what we see of a namespace. */
   provenAtMs(namespace: string): number {
     const { pods, registrations } = this.#views;
+    if (this.#isUnread(namespace)) return Number.NEGATIVE_INFINITY;
     return Math.min(pods.provenAtMs(namespace), registrations.provenAtMs(namespace));
   }
 
@@ -81,8 +86,10 @@ export class Outage {
     if (blindForMs < 0) return true;
     const { mode, maxHoldSeconds } = wish.apiOutage;
     if (mode !== 'Probe') return mode === 'Hold';
-    // Probes are judged while nothing can be seen. Where only this namespace may not be read, time alone decides.
-    const sign = this.sight === 'blind' ? this.probes.signOf(wish.pod.uid) : 'unknown';
+    // Probes are judged while nothing can be seen. Where this namespace alone may not be read, or could not before, time
+    // alone decides.
+    const isOwn = this.#provenAtMs - this.provenAtMs(wish.pod.namespace) > BLIND_AFTER_MS;
+    const sign = this.sight === 'blind' && !isOwn ? this.probes.signOf(wish.pod.uid) : 'unknown';
     if (sign !== 'unknown') return sign === 'answers';
     return blindForMs < maxHoldSeconds * 1_000 + LET_GO_WITHIN_MS * fraction;
   }

@@ -32,8 +32,10 @@ export type OwnedReconcilerContext = {
   readonly isSure: (namespace: string) => boolean;
   /** To be asked again in a minute. */
   readonly onUnsure: (key: OwnedKey) => void;
-  /** Something has the name that the view does not show yet: to be asked again in a moment. */
-  readonly onTaken: (key: OwnedKey) => void;
+  /** All that counts for the namespace has been listed. */
+  readonly knows: (namespace: string) => boolean;
+  /** Not all that counts is known, or shown yet: to be asked again in a moment. */
+  readonly onUnknown: (key: OwnedKey) => void;
   /** Annotations that are no good. */
   readonly onPlan: (about: WorkloadView | PodView, plan: OwnedPlan) => void;
 };
@@ -45,6 +47,7 @@ export const reconcileOwned = async (
 ): Promise<void> => {
   if (!context.speaks()) return;
   const [kind = '', namespace = '', name = ''] = key.split('/', 3);
+  if (!context.knows(namespace)) return context.onUnknown(key);
   const registrations = context.registrationsOf(namespace);
   const plan = planFor(context, kind, namespace, name, registrations);
   if (plan === undefined) return;
@@ -60,7 +63,7 @@ export const reconcileOwned = async (
     // Not applied: that would take over what a person has just made under this name, and the view does not show yet.
     const outcome = await context.cluster.createOwned(manifest, signal);
     // Or we have, a moment ago.
-    if (outcome.kind === 'conflict') context.onTaken(key);
+    if (outcome.kind === 'conflict') context.onUnknown(key);
     else check('created', outcome);
   } else if (!isApplied(manifest, stored)) check('applied', await context.cluster.applyOwned(manifest, signal));
 };

@@ -47,7 +47,7 @@ export type RegistrationReconcilerContext = {
   readonly bucket: string;
   readonly registry: () => RegistryHealth;
   /** What the views say is right, and acted upon. */
-  readonly viewFresh: () => boolean;
+  readonly viewFresh: (namespace: string) => boolean;
   /** The API server cannot be heard: keys are kept up by their `apiOutage`. */
   readonly outage: () => boolean;
   /** By what factor the write budget stretches all intervals. */
@@ -163,7 +163,7 @@ export class RegistrationReconciler {
       bucket,
       reports,
       registry: registry(),
-      viewFresh: viewFresh(),
+      viewFresh: viewFresh(registration.namespace),
       ...(held === undefined ? {} : { holding: held }),
       outage: outage(),
       stretch: stretch(),

@@ -212,6 +212,7 @@ class Reflector<T extends ViewObject> {
       lastByteAtMs: now,
       live: this.#place !== undefined,
       givenUp: undefined,
+      denial: undefined,
     };
     const stopped = stream.stop.signal;
     const guard = guardStream({ ...this.#guarded, stream, signal: stopped });
@@ -219,11 +220,12 @@ class Reflector<T extends ViewObject> {
       await this.#follow(stream, stopped);
     } catch (error) {
       // A stream that we cut ourselves may end in any way.
-      if (stream.givenUp === undefined) throw error;
+      if (stream.givenUp === undefined && stream.denial === undefined) throw error;
     } finally {
       stream.stop.abort();
       await guard;
     }
+    if (stream.denial !== undefined) throw stream.denial;
     if (stream.givenUp !== undefined) return this.#gaveUp(stream, stream.givenUp);
     if (signal.aborted) return;
     if (!stream.live) throw new ApiError('transient', 'the watch ended before the initial objects were complete');
@@ -332,13 +334,13 @@ class Reflector<T extends ViewObject> {
     const { log, resource, clock } = this.#options;
     this.#count('silentStreams');
     const silentMs = Math.round(clock.monotonicMs() - stream.lastByteAtMs);
-    // Where nothing changes at all there are no bookmarks either, so quiet is no illness. Of a denial the next watch tells.
-    const isHealthy = why === 'quiet' || why === 'doubtful' || why === 'denied';
+    // Where nothing changes at all there are no bookmarks either, so quiet is no illness.
+    const isHealthy = why === 'quiet' || why === 'doubtful';
     log[isHealthy ? 'debug' : 'warn']({ path: resource.path, why, silentMs }, 'the watch is replaced');
     if (!isHealthy) this.#told ??= why;
     if (why === 'behind') this.#behindInARow++;
     // A stream that stays behind after it was replaced needs a list, and so does everything else but quiet.
-    if (!['quiet', 'behind', 'denied'].includes(why) || this.#behindInARow >= 2) {
+    if ((why !== 'quiet' && why !== 'behind') || this.#behindInARow >= 2) {
       this.#place = undefined;
       this.#listBy = 'pages';
     }

@@ -4,6 +4,7 @@
 import type { Clock } from '../clock.ts';
 import { CONFIRM_AFTER_MS } from '../domain/brake.ts';
 import type { Log } from '../log.ts';
+import { ApiError } from './api-transport.ts';
 import type { Freshness, FreshnessProbe } from './freshness.ts';
 import type { LinkedAbort } from './linked-abort.ts';
 import { reaches } from './resource-version.ts';
@@ -27,10 +28,9 @@ export const NAMESPACED_LIMITS: Partial<StreamLimits> = { silentMs: 10_000 };
  * `quiet`: no byte for too long. `behind`: another watch saw an event that this one does not bring. `silent`: no watch
  * says anything, though the server answers; do not trust a watch for the next list. `doubtful`: they said nothing for
  * longer than can be believed of a server that sends no bookmarks when asked. `rewound`: the cluster was restored from a
- * backup. `denied`: the right is missing, so the next watch will say it. `unconfirmed`: what the brake holds has been
- * held for long enough that another list may decide.
+ * backup. `unconfirmed`: what the brake holds has been held for long enough that another list may decide.
  */
-export type GivenUp = 'quiet' | 'behind' | 'silent' | 'doubtful' | 'rewound' | 'denied' | 'unconfirmed';
+export type GivenUp = 'quiet' | 'behind' | 'silent' | 'doubtful' | 'rewound' | 'unconfirmed';
 
 export type GuardedStream = {
   readonly stop: LinkedAbort;
@@ -39,6 +39,8 @@ export type GuardedStream = {
   /** True from the moment the view is equal to what the stream has brought. */
   live: boolean;
   givenUp: GivenUp | undefined;
+  /** The right to ask whether it is fresh is missing: it was given up for this. */
+  denial: ApiError | undefined;
 };
 
 export type GuardOptions = {
@@ -91,8 +93,11 @@ export async function guardStream(options: GuardOptions): Promise<void> {
     }
     const verdict = await judge(options);
     if (signal.aborted) return;
-    if (verdict === 'behind' || verdict === 'doubtful' || verdict === 'rewound' || verdict === 'denied')
-      return giveUp(verdict);
+    if (verdict instanceof ApiError) {
+      stream.denial = verdict;
+      return stream.stop.abort();
+    }
+    if (verdict === 'behind' || verdict === 'doubtful' || verdict === 'rewound') return giveUp(verdict);
     if (verdict === 'proven') continue;
     // Not forgotten where a probe between two silent ones fails: a server that lost its own watch may also be slow.
     if (verdict === 'silent') {
@@ -103,7 +108,8 @@ export async function guardStream(options: GuardOptions): Promise<void> {
   }
 }
 
-async function judge(options: GuardOptions): Promise<Freshness['kind'] | 'denied'> {
+/** The error where the right to ask is missing. */
+async function judge(options: GuardOptions): Promise<Freshness['kind'] | ApiError> {
   const { clock, log, path, probe, place, proven, count, signal } = options;
   count('probes');
   const freshness = await probe.probe(() => place() ?? '', signal);
@@ -122,7 +128,7 @@ async function judge(options: GuardOptions): Promise<Freshness['kind'] | 'denied
     case 'unanswered':
       if (signal.aborted) return 'unanswered';
       log.debug({ path, error: freshness.error.message }, 'no proof of freshness');
-      return freshness.error.kind === 'denied' ? 'denied' : 'unanswered';
+      return freshness.error.kind === 'denied' ? freshness.error : 'unanswered';
     default:
       return freshness satisfies never;
   }

@@ -284,7 +284,8 @@ export const adoptOrphans = async (
     const row = table.get(key);
     if (row !== undefined) return tellNewcomer(context, term, row, strays.get(key));
     // What was left out when the view was fresh may be taken in by now.
-    const isDecided = departure?.gone === true || ((departure !== undefined || isReplaced) && context.fresh());
+    const isDecided =
+      departure?.gone === true || ((departure !== undefined || (isReplaced && !isNews)) && context.fresh());
     if ((hold || isNews || isUnread || frozen) && !isDecided) {
       table.adoptUnseen(wish, instanceId, form, observed, braked && !isUnread ? 'list' : 'proof');
       held += 1;

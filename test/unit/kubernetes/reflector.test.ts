@@ -502,17 +502,23 @@ describe('refusals', () => {
     expect(setup.view.problems).toEqual([]);
   });
 
-  test('a right that is taken away is noticed by the next question for freshness, though the watch would go on', async () => {
+  test.each([
+    ['to list', ['list pods']],
+    ['to list and to watch', ['list pods', 'watch pods']],
+  ])('a right %s that is taken away is noticed by the next question for freshness', async (_, rights) => {
     const setup = start();
     setup.api.put('Pod', pod('a'));
     await setup.clock.advance(1_000);
-    setup.connection.faults.deny('list pods');
-    setup.connection.faults.deny('watch pods');
+    setup.connection.faults.deny(...rights);
     await setup.clock.advance(10_000);
+    const before = [...setup.api.requests.values()].reduce((sum, count) => sum + count, 0);
+    await setup.clock.advance(60_000);
+    const asked = [...setup.api.requests.values()].reduce((sum, count) => sum + count, 0) - before;
+    expect(asked).toBeLessThan(60);
     expect(setup.view.problems).toEqual([expect.stringContaining('no right to list and watch /api/v1/pods')]);
     expect(setup.logged.filter((line) => line.startsWith('error'))).toHaveLength(1);
     setup.connection.faults.grant();
-    await setup.clock.advance(10_000);
+    await setup.clock.advance(15_000);
     expect(setup.view.problems).toEqual([]);
     expect(setup.view.size).toBe(1);
   });
