@@ -13,8 +13,6 @@ import { root } from './generated-file.ts';
 
 const PATH = 'docs/fault-campaign.md';
 
-process.exitCode = await main(process.argv.slice(2));
-
 async function main(files: readonly string[]): Promise<number> {
   const reports = await Promise.all(files.map(async (file) => JSON.parse(await readFile(file, 'utf8')) as FaultReport));
   const [first] = reports;
@@ -92,3 +90,5 @@ const nameOf = ({ name }: Figure): string => name.replace(/p99 of \d+$/, 'p99');
 const limitText = (figure: Figure): string => (limitOf(figure) === '-' ? '' : ` (${limitOf(figure)})`);
 
 const cell = (text: string): string => text.replaceAll('|', '\\|').replaceAll('\n', ' ');
+
+process.exitCode = await main(process.argv.slice(2));
