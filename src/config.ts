@@ -29,6 +29,8 @@ const seconds = (least: number, most: number) =>
       .max(most, `must be at most ${most}`),
   );
 
+/** It becomes a token of the lock's subject. */
+export const OPERATOR_ID = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const PORT_MAX = 65_535;
 /** A list of 5,000 pods takes about 4 s at its pace: oftener would be always. */
 const RELIST_SECONDS_MIN = 10;
@@ -147,7 +149,7 @@ export const configSchema = (environment: NodeJS.ProcessEnv) =>
         .describe('Prefix of the annotations, without the slash'),
       operatorId: z
         .string()
-        .regex(/^[a-z0-9][a-z0-9-]{0,62}$/, 'must be 1 to 63 lower-case letters, digits and hyphens')
+        .regex(OPERATOR_ID, 'must be 1 to 63 lower-case letters, digits and hyphens')
         .optional()
         .describe('Name of this installation in the registry; default: the UID of namespace kube-system'),
       stateDir: z

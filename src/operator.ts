@@ -170,7 +170,7 @@ export class Operator {
       ...ports,
       table: this.table,
       onProbe: (outcome) => observer.probed(outcome),
-      isUnread: (namespace) => this.#listed && !this.#knows(namespace),
+      knows: (namespace) => !this.#listed || this.#knows(namespace),
     });
     this.#nodes = new NodeWatch({
       views: ports.views,

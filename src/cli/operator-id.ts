@@ -5,6 +5,7 @@
 import { mkdir, readFile, rename, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Clock } from '../clock.ts';
+import { OPERATOR_ID } from '../config.ts';
 import { type ApiTransport, textField } from '../kubernetes/api-transport.ts';
 import type { Log } from '../log.ts';
 
@@ -28,7 +29,7 @@ export const readClusterId = async (
   throw new Error(`the API server answered ${answer.status} to GET ${KUBE_SYSTEM}`);
 };
 
-export type Asked = {
+type ClusterIdOptions = {
   readonly transport: ApiTransport;
   readonly clock: Clock;
   readonly log: Log;
@@ -38,7 +39,13 @@ export type Asked = {
 };
 
 /** Waits for the API server to say it, unless it is remembered. @throws when the signal aborts */
-export const untilClusterId = async ({ transport, clock, log, stateDir, signal }: Asked): Promise<string> => {
+export const untilClusterId = async ({
+  transport,
+  clock,
+  log,
+  stateDir,
+  signal,
+}: ClusterIdOptions): Promise<string> => {
   const remembered = stateDir === undefined ? undefined : await recall(stateDir, log);
   for (let told = ''; ; ) {
     try {
@@ -66,7 +73,7 @@ export const untilClusterId = async ({ transport, clock, log, stateDir, signal }
 const recall = async (dir: string, log: Log): Promise<string | undefined> => {
   try {
     const text = (await readFile(join(dir, FILE), 'utf8')).trim();
-    if (/^[a-z0-9][a-z0-9-]{0,62}$/.test(text)) return text;
+    if (OPERATOR_ID.test(text)) return text;
     log.warn({ file: join(dir, FILE) }, 'the file of the operator id holds none; it is written anew');
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code !== 'ENOENT')

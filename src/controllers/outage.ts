@@ -30,8 +30,8 @@ export type OutageContext = {
   readonly clock: Clock;
   readonly log: Log;
   readonly onProbe: (outcome: ProbeOutcome) => void;
-  /** Of this namespace something that counts for its pods was never listed, though all that may be read has been. */
-  readonly isUnread: (namespace: string) => boolean;
+  /** All that counts for pods of the namespace has been listed, or not even what may be read. */
+  readonly knows: (namespace: string) => boolean;
 };
 
 export class Outage {
@@ -39,11 +39,11 @@ export class Outage {
   readonly #views: OutageContext['views'];
   readonly #clock: Clock;
   readonly #startedAtMs: number;
-  readonly #isUnread: OutageContext['isUnread'];
+  readonly #knows: OutageContext['knows'];
 
-  constructor({ views, table, prober, clock, log, onProbe, isUnread }: OutageContext) {
+  constructor({ views, table, prober, clock, log, onProbe, knows }: OutageContext) {
     this.#views = views;
-    this.#isUnread = isUnread;
+    this.#knows = knows;
     this.#clock = clock;
     this.#startedAtMs = clock.monotonicMs();
     this.probes = new PodProbes({
@@ -71,7 +71,7 @@ export class Outage {
   /** Monotonic: when the API server last proved what we see of a namespace. */
   provenAtMs(namespace: string): number {
     const { pods, registrations } = this.#views;
-    if (this.#isUnread(namespace)) return Number.NEGATIVE_INFINITY;
+    if (!this.#knows(namespace)) return Number.NEGATIVE_INFINITY;
     return Math.min(pods.provenAtMs(namespace), registrations.provenAtMs(namespace));
   }
 

@@ -2,10 +2,7 @@
 // registered at all. Two operators: one for the cluster, and one with Roles alone for a single namespace, whose settings
 // are all other ones and whose bucket is its own. All cases run at once.
 
-import { readFile } from 'node:fs/promises';
-import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { parseAllDocuments } from 'yaml';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
 import type { OperatorProcess } from '../../support/operator-process.ts';
 import { type Sighting, StreamObserver } from '../../support/stream-observer.ts';
@@ -27,7 +24,7 @@ let deskObserver: StreamObserver;
 beforeAll(async () => {
   stage = await Stage.open();
   await stage.cluster.createNamespace('trading');
-  await grantRole();
+  await stage.grantNamespaced('trading', 'viewer');
   [operator, desk] = await Promise.all([
     stage.startOperator({ args: ['--exclude-namespace', 'kube-system,kube-public,kube-node-lease,trading'] }),
     stage.startOperator({
@@ -56,16 +53,6 @@ afterAll(async () => {
   await deskObserver?.close();
   await stage?.close();
 });
-
-/** The example's Role, for the user `viewer`. */
-const grantRole = async (): Promise<void> => {
-  const path = join(import.meta.dirname, '../../../examples/namespaced-role.yaml');
-  const [role, binding] = parseAllDocuments(await readFile(path, 'utf8')).map((document): object => document.toJS());
-  const group = '/apis/rbac.authorization.k8s.io/v1/namespaces/trading';
-  await stage.api.post(`${group}/roles`, role);
-  const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'viewer' }];
-  await stage.api.post(`${group}/rolebindings`, { ...binding, subjects });
-};
 
 const ofPod = (pod: objects.Pod, from = 0, among = observer): readonly Sighting[] =>
   among.messages.slice(from).filter(({ podUid, operation }) => podUid === pod.metadata.uid && operation === 'PUT');

@@ -1,13 +1,12 @@
 // Limits from outside, each on an installation of its own (namespace, bucket, operator id) of one stage: a budget of writes,
 // a bucket that fills up or is replaced, a clock that is off, a server that is too old, a namespace that may not be read.
 
-import { readFile, writeFile } from 'node:fs/promises';
+import { writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { jetstreamManager } from '@nats-io/jetstream';
 import { Kvm } from '@nats-io/kv';
 import { request } from 'undici';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { parseAllDocuments } from 'yaml';
 import { startNats } from '../../../hack/control-plane/nats.ts';
 import { waitFor } from '../../../hack/control-plane/wait.ts';
 import { type OperatorProcess, type OperatorProcessOptions, runRollcall } from '../../support/operator-process.ts';
@@ -31,13 +30,18 @@ afterAll(async () => {
 });
 
 /** An operator that sees this namespace alone, and has a bucket of this name. */
+const startIn = async (name: string, options: Partial<OperatorProcessOptions> = {}): Promise<OperatorProcess> => {
+  await stage.cluster.createNamespace(name);
+  const args = [`--namespace=${name}`, `--operator-id=${name}`, `--bucket=${name}`, ...(options.args ?? [])];
+  return stage.startOperator({ await: 'readyz', ...options, args });
+};
+
+/** The same with a witness of the bucket. */
 const install = async (
   name: string,
   options: Partial<OperatorProcessOptions> = {},
 ): Promise<{ readonly operator: OperatorProcess; readonly observer: StreamObserver }> => {
-  await stage.cluster.createNamespace(name);
-  const args = [`--namespace=${name}`, `--operator-id=${name}`, `--bucket=${name}`, ...(options.args ?? [])];
-  const operator = await stage.startOperator({ await: 'readyz', ...options, args });
+  const operator = await startIn(name, options);
   const observer = await StreamObserver.open(stage.nats.url, name);
   observers.push(observer);
   return { operator, observer };
@@ -192,10 +196,8 @@ test('a bucket that is replaced by one without TTLs is not written to, and why i
 
 test('a server that is too old after a fail-over is told by its version and gets no bucket; its successor has all', async () => {
   const namespace = 'failover';
-  await stage.cluster.createNamespace(namespace);
   const server = await startNats({ dir: stage.dir, name: namespace });
-  const args = [`--namespace=${namespace}`, `--operator-id=${namespace}`, `--bucket=${namespace}`];
-  const operator = await stage.startOperator({ natsUrl: server.url, args, await: 'readyz' });
+  const operator = await startIn(namespace, { natsUrl: server.url });
   try {
     await createRegistration(stage.api, namespace, 'web', { selector: { matchLabels: { app: 'web' } } });
     await createPods(namespace, 'web', 3);
@@ -224,24 +226,10 @@ test('a server that is too old after a fail-over is told by its version and gets
 
 describe('a namespace that may not be read any more', () => {
   const [ours, lost, bucket] = ['ours', 'lost', 'two-namespaces'];
-  const rbac = (namespace: string) => `/apis/rbac.authorization.k8s.io/v1/namespaces/${namespace}`;
-
-  const grant = async (namespace: string): Promise<void> => {
-    const path = join(import.meta.dirname, '../../../examples/namespaced-role.yaml');
-    const [role, binding] = parseAllDocuments(await readFile(path, 'utf8')).map((document): object => document.toJS());
-    await stage.api.post(`${rbac(namespace)}/roles`, role);
-    await bind(namespace, binding);
-  };
-
-  const bind = async (namespace: string, binding: object | undefined): Promise<void> => {
-    const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'viewer' }];
-    await stage.api.post(`${rbac(namespace)}/rolebindings`, { ...binding, subjects });
-  };
-
   test('costs no other its keys and its news, also of a replica that starts then, and nothing of its own', async () => {
     for (const namespace of [ours, lost]) {
       await stage.cluster.createNamespace(namespace);
-      await grant(namespace);
+      await stage.grantNamespaced(namespace, 'viewer');
     }
     const kubeconfig = await stage.cluster.writeKubeconfig({ user: 'viewer' });
     const args = [`--namespace=${ours},${lost}`, `--operator-id=${bucket}`, `--bucket=${bucket}`];
@@ -259,8 +247,7 @@ describe('a namespace that may not be read any more', () => {
     const living = new Set(pods.map(({ metadata }) => metadata.uid));
     const lapsed = () => lapses(observer, (uid) => living.has(uid), from);
 
-    const binding = await stage.api.get(`${rbac(lost)}/rolebindings/rollcall`);
-    await stage.api.delete(`${rbac(lost)}/rolebindings/rollcall`);
+    await stage.unbindNamespaced(lost);
     // Longer than a view may be old, and than a TTL after that.
     await pause(30_000);
     expect(lapsed()).toEqual([]);
@@ -286,8 +273,7 @@ describe('a namespace that may not be read any more', () => {
     expect((await next.readyz()).text).toMatch(/rights are missing: .* in lost/);
 
     // Its kinds come back one after the other, in any order.
-    const { metadata: _, ...rest } = binding;
-    await bind(lost, { ...rest, metadata: { name: 'rollcall' } });
+    await stage.bindNamespaced(lost, 'viewer');
     await waitFor('the replica to be well', async () => (await next.readyz()).status === 200 || undefined, {
       deadlineMs: 30_000,
     });
@@ -295,10 +281,9 @@ describe('a namespace that may not be read any more', () => {
     expect(lapsed()).toEqual([]);
     expect(slanders(observer, (uid) => living.has(uid), from)).toEqual([]);
     await stage.untilCondition(lost, 'there', 'Ready', 'Registered');
-    const [newcomer] = await createPods(lost, 'late', 1);
+    await createPods(lost, 'late', 1);
     await createRegistration(stage.api, lost, 'late', { ...selector('late'), ...held });
     await untilStanding(observer, 7, 5_000);
-    expect(newcomer).toBeDefined();
     expect([...operator.crashes(), ...next.crashes()]).toEqual([]);
   }, 150_000);
 });

@@ -29,6 +29,7 @@ export const POLICY_CRD_NAME = 'servicenamepolicies.rollcall.dev';
 export const POLICIES = '/apis/rollcall.dev/v1alpha1/servicenamepolicies';
 const repository = join(import.meta.dirname, '../../..');
 
+const RBAC = '/apis/rbac.authorization.k8s.io/v1';
 const NODE_LEASES = 'kube-node-lease';
 const roleSchema = z.looseObject({ kind: z.string(), metadata: z.looseObject({ namespace: z.string() }) });
 const isOfNodeLeases = ({ kind, metadata }: z.infer<typeof roleSchema>): boolean =>
@@ -173,20 +174,39 @@ export class Stage {
     const role: unknown = documents[0]?.toJS();
     const roles = parseAllDocuments(await readFile(join(repository, 'manifests/base/roles.yaml'), 'utf8'));
     const leases = roles.map((document) => roleSchema.parse(document.toJS())).find(isOfNodeLeases);
-    const group = '/apis/rbac.authorization.k8s.io/v1';
     const subjects = [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: 'rollcall' }];
-    await this.api.post(`${group}/clusterroles`, role);
-    await this.api.post(`${group}/clusterrolebindings`, {
+    await this.api.post(`${RBAC}/clusterroles`, role);
+    await this.api.post(`${RBAC}/clusterrolebindings`, {
       metadata: { name: 'rollcall-test' },
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'ClusterRole', name: 'rollcall' },
       subjects,
     });
-    await this.api.post(`${group}/namespaces/${NODE_LEASES}/roles`, leases);
-    await this.api.post(`${group}/namespaces/${NODE_LEASES}/rolebindings`, {
+    await this.api.post(`${RBAC}/namespaces/${NODE_LEASES}/roles`, leases);
+    await this.api.post(`${RBAC}/namespaces/${NODE_LEASES}/rolebindings`, {
       metadata: { name: 'rollcall-test' },
       roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'rollcall-node-leases' },
       subjects,
     });
+  }
+
+  /** The Role for a single namespace as in the examples, for this user. */
+  async grantNamespaced(namespace: string, user: string): Promise<void> {
+    const documents = parseAllDocuments(await readFile(join(repository, 'examples/namespaced-role.yaml'), 'utf8'));
+    await this.api.post(`${RBAC}/namespaces/${namespace}/roles`, documents[0]?.toJS());
+    await this.bindNamespaced(namespace, user);
+  }
+
+  /** The second half of that. */
+  async bindNamespaced(namespace: string, user: string): Promise<void> {
+    await this.api.post(`${RBAC}/namespaces/${namespace}/rolebindings`, {
+      metadata: { name: 'rollcall' },
+      roleRef: { apiGroup: 'rbac.authorization.k8s.io', kind: 'Role', name: 'rollcall' },
+      subjects: [{ apiGroup: 'rbac.authorization.k8s.io', kind: 'User', name: user }],
+    });
+  }
+
+  async unbindNamespaced(namespace: string): Promise<void> {
+    await this.api.delete(`${RBAC}/namespaces/${namespace}/rolebindings/rollcall`);
   }
 
   registration(namespace: string, name: string): Promise<Registration | undefined> {

@@ -46,7 +46,7 @@ beforeEach(() => {
     clock,
     log: { debug: () => {}, info: () => {}, warn: (_, text) => void warnings.push(text), error: () => {} },
     onProbe: () => undefined,
-    isUnread: () => false,
+    knows: () => true,
   });
   stop = new AbortController();
   running = outage.probes.run(stop.signal);
@@ -248,7 +248,7 @@ test('a namespace that may not be read any more is held for its time, and costs 
     clock,
     log: { debug: quiet, info: quiet, warn: quiet, error: quiet },
     onProbe: quiet,
-    isUnread: (namespace) => namespace === 'unread',
+    knows: () => true,
   });
   const [readable, denied] = [aPodWithKey('a'), aPodWithKey('b')];
   const away = { ...denied, wish: { ...denied.wish, pod: { ...denied.wish.pod, namespace: 'elsewhere' } } };
